@@ -1,0 +1,1 @@
+"""What the services and the library agree on: messages, subjects, topic rules, sealing, planning."""

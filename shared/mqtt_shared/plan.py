@@ -1,0 +1,184 @@
+"""What it takes to get from the applied configuration to the wanted one: the smallest effect, as a value.
+
+No I/O. config_service uses it to say beforehand what a write will do; product_instance carries it out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, field
+
+from . import topics
+from .messages import Broker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .messages import Snapshot
+
+__all__ = ["Plan", "Route", "Target", "plan", "resolve", "step"]
+
+ConnectionEffect = Literal["keep", "open", "replace", "take_over", "close"]
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """What is done with the messages of one subscription."""
+
+    subscription_id: int
+    name: str
+    filter: str
+    """As sent to the broker, with `$share/...`."""
+    topic: str
+    """The same without `$share/group/`: what an incoming topic is compared with."""
+    actions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """A configuration in the terms of an instance: one connection, filters on it, routes behind them.
+
+    `broker` is null when nothing is to be consumed. `secret` stands for the password: equal values mean the
+    same password. `repr` does not show it.
+    """
+
+    broker: Broker | None = None
+    secret: str | None = None
+    filters: dict[str, int] = field(default_factory=dict[str, int])
+    """Filter as sent to the broker, and its QoS."""
+    routes: dict[int, Route] = field(default_factory=dict[int, Route])
+    """By subscription id, in the order of the subscriptions."""
+
+    def __repr__(self) -> str:
+        return f"Target(broker={self.broker!r}, filters={self.filters!r}, routes={list(self.routes)!r})"
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """The smallest effect that leads to the wanted configuration.
+
+    connection: `keep`; `open` where there was none; `replace`, make before break; `take_over`, the new
+    connection has the client id of the old one at the same broker, which ends the old one; `close`.
+    subscribe, unsubscribe: on the connection that is kept; empty when the connection is not kept, since a new
+    one subscribes everything.
+    routes: subscription ids whose actions or topics change in memory, or that come or go.
+    """
+
+    connection: ConnectionEffect = "keep"
+    subscribe: dict[str, int] = field(default_factory=dict[str, int])
+    unsubscribe: list[str] = field(default_factory=list[str])
+    routes: list[int] = field(default_factory=list[int])
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to do."""
+        return self.connection == "keep" and not (self.subscribe or self.unsubscribe or self.routes)
+
+
+def resolve(
+    snapshot: Snapshot, password: str | None, environment: Mapping[str, str], *, keep_unknown: bool = False
+) -> Target:
+    """The target of a snapshot. Variables come from the product, then from the instance's environment.
+
+    `keep_unknown` leaves a variable without a value as it is (to compare two targets where the
+    environment is not known).
+
+    Raises:
+        InvalidTopicError: an enabled subscription has a variable without a value, or its topic is no valid
+            filter once the values are in; the text names every such subscription.
+    """
+    if snapshot.broker is None or snapshot.topics is None:
+        return Target()
+    values = {**environment, **snapshot.variables}
+    group = snapshot.topics.shared_group if snapshot.topics.use_shared else None
+    routes, faults = dict[int, Route](), list[str]()
+    for subscription in snapshot.subscriptions:
+        if not subscription.enabled:
+            continue
+        try:
+            topic = _topic(subscription.topic, values, keep_unknown=keep_unknown)
+        except topics.InvalidTopicError as error:
+            faults.append(f"subscription {subscription.name}: topic {error}")
+            continue
+        routes[subscription.id] = Route(
+            subscription_id=subscription.id,
+            name=subscription.name,
+            filter=topics.shared(topic, group),
+            topic=topic,
+            actions=subscription.actions,
+        )
+    if faults:
+        raise topics.InvalidTopicError("; ".join(faults))
+    filters = {route.filter: snapshot.topics.qos for route in routes.values()}
+    return Target(broker=snapshot.broker, secret=password, filters=filters, routes=routes)
+
+
+def _topic(template: str, values: Mapping[str, str], *, keep_unknown: bool) -> str:
+    if keep_unknown:
+        return topics.substitute(
+            template, {name: f"{{{name}}}" for name in topics.variables(template)} | dict(values)
+        )
+    topic = topics.substitute(template, values)
+    if faults := topics.faults(topic):
+        raise topics.InvalidTopicError("; ".join(faults))
+    return topic
+
+
+def plan(applied: Target, wanted: Target) -> Plan:
+    """The smallest plan from `applied` to `wanted`.
+
+    Never a new connection where SUBSCRIBE and UNSUBSCRIBE are enough, never a SUBSCRIBE for a filter that
+    stays as it is, nothing at all between equal targets.
+    """
+    connection = _connection(applied, wanted)
+    routes = [
+        subscription_id
+        for subscription_id in sorted(applied.routes.keys() | wanted.routes.keys())
+        if applied.routes.get(subscription_id) != wanted.routes.get(subscription_id)
+    ]
+    if connection != "keep":
+        return Plan(connection=connection, routes=routes)
+    return Plan(
+        # SUBSCRIBE with another QoS replaces the subscription (MQTT 3.1.1, 3.8.4): no UNSUBSCRIBE before it.
+        subscribe={f: qos for f, qos in wanted.filters.items() if applied.filters.get(f) != qos},
+        unsubscribe=[f for f in applied.filters if f not in wanted.filters],
+        routes=routes,
+    )
+
+
+def _connection(applied: Target, wanted: Target) -> ConnectionEffect:
+    if (applied.broker, applied.secret) == (wanted.broker, wanted.secret):
+        return "keep"
+    if wanted.broker is None:
+        return "keep" if applied.broker is None else "close"
+    if applied.broker is None:
+        return "open"
+    return "take_over" if _same_session(applied.broker, wanted.broker) else "replace"
+
+
+def _same_session(old: Broker, new: Broker) -> bool:
+    """Would both connections stand under one client id at one broker? (MQTT 3.1.1, 3.1.4-2)
+
+    An instance makes a client id of its own where the configuration has none: a new one for each connection
+    of a clean session, a stable one for a session that persists.
+    """
+    old_id, new_id = (old.client_id or "", new.client_id or "")
+    stable = bool(new_id) or not (old.clean_session or new.clean_session)
+    return stable and old_id == new_id and (old.host, old.port) == (new.host, new.port)
+
+
+def step(applied: Target, effect: Plan, wanted: Target) -> Target:
+    """The target that carrying out `effect` on `applied` leads to; `wanted` supplies the values.
+
+    Only what the plan names is taken from `wanted`: that is what the tests check.
+    """
+    if effect.connection == "close":
+        return Target()
+    kept = effect.connection == "keep"
+    filters = {f: qos for f, qos in applied.filters.items() if f not in effect.unsubscribe} | effect.subscribe
+    routes = {i: route for i, route in applied.routes.items() if i not in effect.routes}
+    routes |= {i: wanted.routes[i] for i in effect.routes if i in wanted.routes}
+    return Target(
+        broker=applied.broker if kept else wanted.broker,
+        secret=applied.secret if kept else wanted.secret,
+        filters=filters if kept else wanted.filters,
+        routes=routes,
+    )
