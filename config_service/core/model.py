@@ -1,0 +1,246 @@
+"""What the service knows: products, configurations, subscriptions, revisions, instances, tokens.
+
+These structs are the answers of the REST API as well: their field names are promised to clients.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from msgspec import Struct, field
+from mqtt_shared.messages import ProductStatus
+
+__all__ = [
+    "ApiToken",
+    "Broker",
+    "Change",
+    "ConfigAnswer",
+    "Effect",
+    "Instance",
+    "InstanceProgress",
+    "MqttConfig",
+    "Page",
+    "Product",
+    "RejectionInfo",
+    "Revision",
+    "Rollout",
+    "Stats",
+    "Subscription",
+    "Topics",
+    "Warn",
+]
+
+MASK = "***"
+T = TypeVar("T")
+Role = Literal["viewer", "operator", "administrator"]
+
+
+class Product(Struct, frozen=True, kw_only=True):
+    """One product of the company; its instances share one MQTT configuration."""
+
+    id: int
+    name: str
+    description: str = ""
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+    product_key_id: str
+    previous_product_key_id: str | None = None
+    """Set while an old product key is still good."""
+    created_at: datetime
+    updated_at: datetime
+
+
+class Broker(Struct, frozen=True, kw_only=True):
+    """Where and how instances connect. `password` is `"***"` when one is stored, null when none is."""
+
+    host: str
+    port: int = 1883
+    use_tls: bool = False
+    verify_cert: bool = True
+    username: str | None = None
+    password: Literal["***"] | None = None
+    client_id: str | None = None
+    keep_alive: int = 60
+    clean_session: bool = True
+
+
+class Topics(Struct, frozen=True, kw_only=True):
+    """How topics of subscriptions are made."""
+
+    prefix: str = "/v3/applications"
+    pattern: str = "{application_id}/business-events"
+    use_shared: bool = True
+    shared_group: str | None = "bre"
+    qos: int = 1
+
+
+class MqttConfig(Struct, frozen=True, kw_only=True):
+    """Broker and topic settings of a product at one revision."""
+
+    id: int
+    product_id: int
+    revision: int
+    broker: Broker
+    topics: Topics
+    created_at: datetime
+    updated_at: datetime
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    """Totals over all instances and boots; they never fall."""
+
+    messages_received: int = 0
+    last_message_at: datetime | None = None
+    actions_executed: int = 0
+    actions_failed: int = 0
+
+
+class Subscription(Struct, frozen=True, kw_only=True):
+    """A subscription; with `topic_derived` its topic follows prefix, pattern and name. `stats` is null with
+    `live=false`."""
+
+    id: int
+    name: str
+    topic: str
+    topic_derived: bool
+    enabled: bool
+    description: str
+    actions: list[dict[str, Any]]
+    stats: Stats | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class ConfigAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer of endpoint 1."""
+
+    product_id: int
+    mqtt_config: MqttConfig | None
+    subscriptions: list[Subscription] | None
+    status: ProductStatus | None
+    revision: int | None
+    message: str | None = None
+
+
+class Instance(Struct, frozen=True, kw_only=True):
+    """One instance as last heard of. Counts are totals over its boots."""
+
+    instance_id: str
+    state: Literal["live", "stale", "stopped"]
+    boot_id: str
+    started_at: datetime
+    first_seen_at: datetime
+    last_heartbeat_at: datetime
+    interval_seconds: float
+    version: str
+    host: str
+    connected: bool
+    connected_since: datetime | None
+    client_id: str | None
+    broker_info: dict[str, Any] | None
+    connection_error: str | None
+    applied_revision: int | None
+    rejected: RejectionInfo | None
+    subscribed_topics_count: int
+    messages_received: int
+    actions_executed: int
+    actions_failed: int
+    last_message_at: datetime | None
+    action_types: list[str]
+    key_id: str | None
+
+
+class RejectionInfo(Struct, frozen=True, kw_only=True):
+    """The revision an instance refused, and why."""
+
+    revision: int
+    error: str
+
+
+class InstanceProgress(Struct, frozen=True, kw_only=True):
+    """How far one live instance is with the desired revision."""
+
+    instance_id: str
+    state: Literal["applied", "rejected", "pending", "drifted"]
+    applied_revision: int | None
+    error: str | None = None
+
+
+class Rollout(Struct, frozen=True, kw_only=True):
+    """The desired revision on its way: counts over the live instances."""
+
+    product_id: int
+    desired_revision: int
+    published_revision: int
+    total: int
+    applied: int
+    rejected: int
+    pending: int
+    drifted: int
+    complete: bool
+    """Every live instance has applied or rejected the desired revision."""
+    instances: list[InstanceProgress]
+
+
+class Revision(Struct, frozen=True, kw_only=True):
+    """One change in the history. `before` and `after` are whole configurations without secrets."""
+
+    product_id: int
+    revision: int
+    changed_at: datetime
+    changed_by: str
+    action: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class ApiToken(Struct, frozen=True, kw_only=True):
+    """A bearer token; the token itself is never stored."""
+
+    id: int
+    name: str
+    role: Role
+    product_ids: list[int] | None
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class Warn(Struct, frozen=True, kw_only=True):
+    """Something an operator should know about a write that was accepted."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class Effect(Struct, frozen=True, kw_only=True):
+    """What a write means for running instances.
+
+    connection: `keep`, `open`, `replace` (a new connection is made before the old one is given up), `take_over`
+    (same client id: the new one ends the old) or `close`.
+    """
+
+    connection: Literal["keep", "open", "replace", "take_over", "close"] = "keep"
+    subscribe: list[str] = field(default_factory=list[str])
+    unsubscribe: list[str] = field(default_factory=list[str])
+    actions_changed: list[str] = field(default_factory=list[str])
+    """Names of subscriptions whose actions change in memory."""
+    live_instances: int = 0
+
+
+class Change(Struct, Generic[T], frozen=True, kw_only=True):
+    """The outcome of a write (or of its dry run)."""
+
+    value: T
+    revision: int
+    effect: Effect
+    warnings: list[Warn] = field(default_factory=list[Warn])
+
+
+class Page(Struct, Generic[T], frozen=True, kw_only=True):
+    """One page of a list; `next_cursor` is null on the last one."""
+
+    items: list[T]
+    next_cursor: str | None
