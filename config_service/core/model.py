@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
+
 from mqtt_shared.messages import ProductStatus
 
 __all__ = [
@@ -218,8 +219,8 @@ class Warn(Struct, frozen=True, kw_only=True):
 class Effect(Struct, frozen=True, kw_only=True):
     """What a write means for running instances.
 
-    connection: `keep`, `open`, `replace` (a new connection is made before the old one is given up), `take_over`
-    (same client id: the new one ends the old) or `close`.
+    connection: `keep`, `open`, `replace` (the new connection stands before the old one is given up),
+    `take_over` (same client id: the new one ends the old) or `close`.
     """
 
     connection: Literal["keep", "open", "replace", "take_over", "close"] = "keep"
