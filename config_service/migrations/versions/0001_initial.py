@@ -66,7 +66,7 @@ _STATEMENTS = (
         enabled boolean not null default true,
         description text not null default '' check (char_length(description) <= 1000),
         actions jsonb not null default '[]'
-            check (case jsonb_typeof(actions) when 'array' then jsonb_array_length(actions) <= 50 else false end),
+            check (jsonb_typeof(actions) = 'array' and jsonb_array_length(actions) <= 50),
         messages_received bigint not null default 0 check (messages_received >= 0),
         last_message_at timestamptz,
         actions_executed bigint not null default 0 check (actions_executed >= 0),

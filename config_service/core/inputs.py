@@ -1,0 +1,132 @@
+"""What clients may send, one struct for each body. `UNSET` fields were not sent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from .model import Role
+
+__all__ = [
+    "BrokerInput",
+    "ConfigInput",
+    "ProductInput",
+    "ProductPatch",
+    "SubscriptionInput",
+    "SubscriptionPatch",
+    "TestInput",
+    "TokenInput",
+    "TopicsInput",
+]
+
+Text = Annotated[str, Meta(pattern="^[^\\x00]*$")]
+ProductName = Annotated[str, Meta(min_length=1, max_length=100, pattern="^[^\\x00]*$")]
+Description = Annotated[str, Meta(max_length=1000, pattern="^[^\\x00]*$")]
+Host = Annotated[str, Meta(min_length=1, max_length=255)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Username = Annotated[str, Meta(max_length=255, pattern="^[^\\x00]*$")]
+Password = Annotated[str, Meta(max_length=512, pattern="^[^\\x00]*$")]
+KeepAlive = Annotated[int, Meta(ge=10, le=3600, description="Seconds")]
+TopicPart = Annotated[str, Meta(min_length=1, max_length=255)]
+SharedGroup = Annotated[str, Meta(min_length=1, max_length=100, pattern="^[^/+#\\x00]+$")]
+Qos = Annotated[int, Meta(ge=0, le=2)]
+SubscriptionName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,99}$")]
+Topic = Annotated[str, Meta(min_length=1, max_length=512)]
+VariableName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+VariableValue = Annotated[str, Meta(max_length=255, pattern="^[^\\x00]*$")]
+Action = dict[str, Any]
+Actions = Annotated[list[Action], Meta(max_length=50)]
+
+
+class ProductInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new product."""
+
+    name: ProductName
+    description: Description = ""
+    variables: dict[VariableName, VariableValue] = field(default_factory=dict[str, str])
+
+
+class ProductPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes to a product; `variables` replaces all of them."""
+
+    name: ProductName | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    variables: dict[VariableName, VariableValue] | UnsetType = UNSET
+
+
+class BrokerInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Broker settings. Absent fields keep the stored value, or take the default when the config is new.
+
+    `password`: absent, `""` or `"***"` keeps the stored one; null removes it.
+    """
+
+    host: Host
+    port: Port | UnsetType = UNSET
+    use_tls: bool | UnsetType = UNSET
+    verify_cert: bool | UnsetType = UNSET
+    username: Username | None | UnsetType = UNSET
+    password: Password | None | UnsetType = UNSET
+    client_id: Annotated[str, Meta(max_length=255)] | None | UnsetType = UNSET
+    keep_alive: KeepAlive | UnsetType = UNSET
+    clean_session: bool | UnsetType = UNSET
+
+
+class TopicsInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Topic settings. Absent fields keep the stored value, or take the default when the config is new."""
+
+    prefix: TopicPart | UnsetType = UNSET
+    pattern: TopicPart | UnsetType = UNSET
+    use_shared: bool | UnsetType = UNSET
+    shared_group: SharedGroup | None | UnsetType = UNSET
+    qos: Qos | UnsetType = UNSET
+
+
+class ConfigInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `PUT .../mqtt-config`."""
+
+    broker: BrokerInput
+    topics: TopicsInput | UnsetType = UNSET
+
+
+class PartialBrokerInput(BrokerInput, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Broker settings to try: every field may be left out and then comes from the stored configuration."""
+
+    host: Host | UnsetType = UNSET  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - wider on purpose
+
+
+class TestInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST .../mqtt-config/test`."""
+
+    broker: PartialBrokerInput | UnsetType = UNSET
+    topics: TopicsInput | UnsetType = UNSET
+
+
+class SubscriptionInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new subscription; a null `topic` is derived from prefix, pattern and name."""
+
+    name: SubscriptionName
+    topic: Topic | None = None
+    enabled: bool = True
+    description: Description = ""
+    actions: Actions = field(default_factory=list[Action])
+
+
+class SubscriptionPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes to a subscription; a null `topic` makes it derived."""
+
+    name: SubscriptionName | UnsetType = UNSET
+    topic: Topic | None | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    actions: Actions | UnsetType = UNSET
+
+
+class TokenInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new bearer token; null `product_ids` means all products."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern="^[^\\x00]*$")]
+    role: Role
+    product_ids: list[Annotated[int, Meta(ge=1, le=2**31 - 1)]] | None = None
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
