@@ -66,9 +66,9 @@ class BrokerInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     port: Port | UnsetType = UNSET
     use_tls: bool | UnsetType = UNSET
     verify_cert: bool | UnsetType = UNSET
-    username: Username | None | UnsetType = UNSET
-    password: Password | None | UnsetType = UNSET
-    client_id: Annotated[str, Meta(max_length=255)] | None | UnsetType = UNSET
+    username: Username | UnsetType | None = UNSET
+    password: Password | UnsetType | None = UNSET
+    client_id: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
     keep_alive: KeepAlive | UnsetType = UNSET
     clean_session: bool | UnsetType = UNSET
 
@@ -79,7 +79,7 @@ class TopicsInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     prefix: TopicPart | UnsetType = UNSET
     pattern: TopicPart | UnsetType = UNSET
     use_shared: bool | UnsetType = UNSET
-    shared_group: SharedGroup | None | UnsetType = UNSET
+    shared_group: SharedGroup | UnsetType | None = UNSET
     qos: Qos | UnsetType = UNSET
 
 
@@ -117,7 +117,7 @@ class SubscriptionPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Changes to a subscription; a null `topic` makes it derived."""
 
     name: SubscriptionName | UnsetType = UNSET
-    topic: Topic | None | UnsetType = UNSET
+    topic: Topic | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     actions: Actions | UnsetType = UNSET
