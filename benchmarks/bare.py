@@ -13,29 +13,32 @@ __all__ = ["main"]
 
 
 async def _app(database_url: str, nats_url: str) -> web.Application:
-    pool = await asyncpg.create_pool(database_url, min_size=4, max_size=10)
-    bus = await nats.connect(nats_url)  # pyright: ignore[reportUnknownMemberType] - untyped options
+    # Both libraries are partly untyped.
+    pool: Any = await cast("Any", asyncpg).create_pool(database_url, min_size=4, max_size=10)
+    bus: Any = await cast("Any", nats).connect(nats_url)
     await pool.execute(
         "create table if not exists bare (id integer primary key, content text, changed integer)"
     )
-    await pool.execute("insert into bare values (1, repeat('x', 1500), 0) on conflict do nothing")
+    await pool.execute(
+        "insert into bare select i, repeat('x', 1500), 0 from generate_series(1, 64) i on conflict do nothing"
+    )
 
     async def read(request: web.Request) -> web.Response:
         row = await pool.fetchrow("select content from bare where id = $1", int(request.match_info["id"]))
         return web.Response(body=str(row["content"]).encode(), content_type="application/json")
 
+    async def change(request: web.Request) -> None:
+        number = int(request.match_info["id"])
+        await pool.execute("update bare set changed = changed + 1 where id = $1", number)
+
     async def write(request: web.Request) -> web.Response:
         await request.read()
-        await pool.execute(
-            "update bare set changed = changed + 1 where id = $1", int(request.match_info["id"])
-        )
+        await change(request)
         return web.Response(body=b"{}", content_type="application/json")
 
     async def chain(request: web.Request) -> web.Response:
         body = await request.read()
-        await pool.execute(
-            "update bare set changed = changed + 1 where id = $1", int(request.match_info["id"])
-        )
+        await change(request)
         await bus.publish("bare.changed", body)
         return web.Response(body=b"{}", content_type="application/json")
 
