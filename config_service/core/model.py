@@ -21,7 +21,9 @@ __all__ = [
     "Instance",
     "InstanceProgress",
     "MqttConfig",
+    "PathChange",
     "Page",
+    "Principal",
     "Product",
     "RejectionInfo",
     "Revision",
@@ -30,6 +32,7 @@ __all__ = [
     "Subscription",
     "Topics",
     "Warn",
+    "Write",
 ]
 
 MASK = "***"
@@ -245,3 +248,27 @@ class Page(Struct, Generic[T], frozen=True, kw_only=True):
 
     items: list[T]
     next_cursor: str | None
+
+
+class PathChange(Struct, frozen=True, kw_only=True):
+    """One difference between two configurations; `path` leads to it, lists by the name of their element."""
+
+    path: list[str | int]
+    before: Any
+    after: Any
+
+
+class Write(Struct, frozen=True, kw_only=True):
+    """How a write is to be done: by whom, at which revision only, and whether to stop before saving."""
+
+    actor: str
+    if_match: int | None = None
+    dry_run: bool = False
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """Who a bearer token stands for; null `product_ids` means all products."""
+
+    name: str
+    role: Role
+    product_ids: list[int] | None = None
