@@ -52,6 +52,11 @@ class Subjects(Struct, frozen=True):
         """All heartbeats."""
         return f"{self.root}.heartbeat.*.*.*"
 
+    @property
+    def heartbeat_delivery(self) -> str:
+        """Where the stream hands heartbeats to the collectors, which share them as one queue group."""
+        return f"{self.root}.delivery.heartbeats"
+
     def status(self, product_id: int | str) -> str:
         """The aggregated status of a product; `*` for all."""
         return f"{self.root}.status.{product_id}"

@@ -166,20 +166,21 @@ _STATEMENTS = (
         action_types text[] not null default '{}',
         key_id text,
         primary key (product_id, instance_id)
-    )
+    ) with (fillfactor = 70)
     """,
-    "comment on column mqtt_instances.last_heartbeat_at is 'By the clock of the collector'",
+    # No index on a column that each heartbeat changes: rows are then updated in place (heap-only tuples).
+    "comment on column mqtt_instances.last_heartbeat_at is 'When it was received, by the clock of the database'",
     "comment on column mqtt_instances.messages_received is 'Total over all boots, like the other counts'",
-    "create index mqtt_instances_live on mqtt_instances (last_heartbeat_at) where state = 'live'",
     """
     create table mqtt_instance_boots (
         product_id integer not null references products on delete cascade,
         instance_id text not null,
         boot_id text not null,
+        seq bigint not null check (seq >= 0),
         counters jsonb not null default '{}',
         updated_at timestamptz not null default now(),
         primary key (product_id, instance_id, boot_id)
-    )
+    ) with (fillfactor = 70)
     """,
     """
     comment on table mqtt_instance_boots is

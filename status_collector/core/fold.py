@@ -1,0 +1,73 @@
+"""Many heartbeats to one value per boot.
+
+Idempotent, commutative and associative: order and repeats change nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mqtt_shared.messages import Counters, Heartbeat, encode
+
+from .model import BootKey, Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+__all__ = ["fold", "hear", "highest", "highest_of_each", "latest"]
+
+
+def hear(heartbeat: Heartbeat, received: float) -> Heard:
+    """One heartbeat that came at `received` (monotonic seconds)."""
+    counters = {int(subscription): counted for subscription, counted in heartbeat.counters.items()}
+    return Heard(heartbeat, received, counters)
+
+
+def fold(heard: Iterable[Heard]) -> dict[BootKey, Heard]:
+    """One value per boot: the heartbeat of the highest `seq`, and the maximum of each counter."""
+    folded: dict[BootKey, Heard] = {}
+    for one in heard:
+        known = folded.get(one.key)
+        folded[one.key] = one if known is None else join(known, one)
+    return folded
+
+
+def join(a: Heard, b: Heard) -> Heard:
+    """The least value that says as much as both."""
+    newest = a if _is_newer(a, b) else b
+    return Heard(newest.heartbeat, newest.received, highest_of_each(a.counters, b.counters))
+
+
+def _is_newer(a: Heard, b: Heard) -> bool:
+    if a.heartbeat.seq != b.heartbeat.seq:
+        return a.heartbeat.seq > b.heartbeat.seq
+    # Two different heartbeats of one seq are the sender's fault; the choice must still not depend on order.
+    # Of a repeated one the first copy counts: a repeat must not keep an instance alive.
+    return (encode(a.heartbeat), -a.received) > (encode(b.heartbeat), -b.received)
+
+
+def highest_of_each(a: Mapping[int, Counters], b: Mapping[int, Counters]) -> dict[int, Counters]:
+    """The maximum per subscription and counter."""
+    merged = dict(a)
+    for subscription, counted in b.items():
+        known = merged.get(subscription)
+        merged[subscription] = counted if known is None else highest(known, counted)
+    return merged
+
+
+def highest(a: Counters, b: Counters) -> Counters:
+    """The maximum of each counter."""
+    return Counters(
+        messages_received=max(a.messages_received, b.messages_received),
+        actions_executed=max(a.actions_executed, b.actions_executed),
+        actions_failed=max(a.actions_failed, b.actions_failed),
+        last_message_at=latest(a.last_message_at, b.last_message_at),
+    )
+
+
+def latest(a: datetime | None, b: datetime | None) -> datetime | None:
+    """The later of two times that may be missing."""
+    if a is None or b is None:
+        return a or b
+    return max(a, b)

@@ -1,0 +1,173 @@
+"""Heard and stored to new counters, and what the totals gain. The heart of exact counting.
+
+A total is a grow-only counter keyed by instance, boot and subscription: merging takes the maximum, and only
+what the maximum rises by is added to the totals, in the transaction that stores the maximum.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mqtt_shared.messages import Counters
+
+from .fold import highest_of_each, latest
+from .liveness import liveness
+from .model import Change, Heard, Instance, InstanceKey, StoredBoot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+__all__ = ["add", "gained", "is_news", "merge", "succeeds", "without"]
+
+_NOTHING = Counters()
+
+
+def merge(
+    key: InstanceKey,
+    instance: Instance | None,
+    stored: Mapping[str, StoredBoot],
+    heard: Iterable[Heard],
+    now: datetime,
+    clock: float,
+) -> Change:
+    """What `heard` (at most one value per boot of one instance) changes.
+
+    `now` and `clock` are the same moment on the shared clock and on the collector's monotonic one.
+    """
+    boots: dict[str, StoredBoot] = {}
+    gains: dict[int, Counters] = {}
+    current, candidate = instance, None
+    for one in sorted(heard, key=lambda each: each.heartbeat.boot_id):
+        beat, known = one.heartbeat, stored.get(one.heartbeat.boot_id)
+        boot = merge_boot(known, one)
+        if boot == known:
+            continue
+        boots[beat.boot_id] = boot
+        gains = add_each(gains, gained(known.counters if known else {}, boot.counters))
+        if is_news(known, one) and succeeds(current, beat.boot_id, now):
+            current, candidate = (
+                as_instance(one, now - timedelta(seconds=max(0.0, clock - one.received))),
+                one,
+            )
+    return Change(
+        key=key,
+        boots=boots,
+        gained=gains,
+        total=total(gains.values()),
+        current=candidate,
+        instance=current if candidate else None,
+        affects_status=candidate is not None and _affects_status(instance, current),
+    )
+
+
+def merge_boot(known: StoredBoot | None, heard: Heard) -> StoredBoot:
+    """The maximum of what is stored and what was heard of one boot."""
+    if known is None:
+        return StoredBoot(heard.heartbeat.seq, heard.counters)
+    return StoredBoot(max(known.seq, heard.heartbeat.seq), highest_of_each(known.counters, heard.counters))
+
+
+def is_news(known: StoredBoot | None, heard: Heard) -> bool:
+    """Within a boot, a higher `seq` is newer; anything else was heard before or comes late."""
+    return known is None or heard.heartbeat.seq > known.seq
+
+
+def succeeds(instance: Instance | None, boot_id: str, now: datetime) -> bool:
+    """Whether news of `boot_id` becomes the state of the instance.
+
+    Boot ids sort by time (UUIDv7), so a higher one is a later boot. But clocks jump: a lower one may be later
+    too. It is believed once the stored boot has said goodbye or has not been heard for three intervals; until
+    then its counters are counted, and its state waits.
+    """
+    if instance is None or boot_id >= instance.boot_id:
+        return True
+    heard_at = instance.last_heartbeat_at
+    return liveness(instance.state, heard_at, instance.interval_seconds, now, heard_at) != "live"
+
+
+def gained(before: Mapping[int, Counters], after: Mapping[int, Counters]) -> dict[int, Counters]:
+    """By subscription, what `after` has more than `before`, with the time of the last message.
+
+    Only subscriptions that gained something are named.
+    """
+    gains: dict[int, Counters] = {}
+    for subscription, counted in after.items():
+        known = before.get(subscription, _NOTHING)
+        if counted != known:
+            gains[subscription] = Counters(
+                messages_received=counted.messages_received - known.messages_received,
+                actions_executed=counted.actions_executed - known.actions_executed,
+                actions_failed=counted.actions_failed - known.actions_failed,
+                last_message_at=counted.last_message_at,
+            )
+    return gains
+
+
+def add(a: Counters, b: Counters) -> Counters:
+    """The sum of counters of different boots or subscriptions; the last message is the later one."""
+    return Counters(
+        messages_received=a.messages_received + b.messages_received,
+        actions_executed=a.actions_executed + b.actions_executed,
+        actions_failed=a.actions_failed + b.actions_failed,
+        last_message_at=latest(a.last_message_at, b.last_message_at),
+    )
+
+
+def add_each(a: Mapping[int, Counters], b: Mapping[int, Counters]) -> dict[int, Counters]:
+    """The sum per subscription."""
+    return dict(a) | {
+        subscription: add(a[subscription], counted) if subscription in a else counted
+        for subscription, counted in b.items()
+    }
+
+
+def total(counted: Iterable[Counters]) -> Counters:
+    """The sum of all."""
+    result = _NOTHING
+    for each in counted:
+        result = add(result, each)
+    return result
+
+
+def without(heard: Heard, subscriptions: Iterable[int]) -> Heard:
+    """`heard` with nothing said about `subscriptions`."""
+    left_out = set(subscriptions)
+    if left_out.isdisjoint(heard.counters):
+        return heard
+    kept = {key: counted for key, counted in heard.counters.items() if key not in left_out}
+    return Heard(heard.heartbeat, heard.received, kept)
+
+
+def as_instance(heard: Heard, received_at: datetime) -> Instance:
+    """The state of an instance whose newest heartbeat is `heard`."""
+    beat = heard.heartbeat
+    return Instance(
+        boot_id=beat.boot_id,
+        state="stopped" if beat.stopping else "live",
+        last_heartbeat_at=received_at,
+        interval_seconds=beat.interval,
+        connected=beat.connected,
+        connected_since=beat.connected_since,
+        client_id=beat.client_id,
+        broker_info=beat.broker_info,
+        connection_error=beat.connection_error,
+        subscribed_topics_count=beat.subscribed_topics_count,
+    )
+
+
+def _affects_status(before: Instance | None, after: Instance | None) -> bool:
+    return before is None or after is None or _status_part(before) != _status_part(after)
+
+
+def _status_part(of: Instance) -> tuple[object, ...]:
+    return (
+        of.state,
+        of.connected,
+        of.connected_since,
+        of.client_id,
+        of.broker_info,
+        of.connection_error,
+        of.subscribed_topics_count,
+    )
