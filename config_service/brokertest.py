@@ -209,19 +209,19 @@ def _no_suback(what: str) -> Refusal:
 
 
 def _subscriptions_refused(refused: list[str], granted_plain: list[str]) -> Refusal | None:
-    """`refused`: filters of the product; `granted_plain`: topics of those that are granted when not shared."""
+    """`refused`: filters of the product; `granted_plain`: their topics that are granted when not shared."""
     if not refused:
         return None
     if all(_is_shared(topic) and _plain(topic) in granted_plain for topic in refused):
         return Refusal(
             error="Shared subscriptions refused",
-            details=f"The broker grants the topics, but not shared: {', '.join(refused)}. Switch use_shared off, "
-            "or have the broker allow shared subscriptions",
+            details=f"The broker grants the topics, but not shared: {', '.join(refused)}. Switch use_shared "
+            "off, or have the broker allow shared subscriptions",
         )
     return Refusal(
         error="Subscription refused",
-        details=f"The broker refused: {', '.join(refused)}. Allow this user to subscribe to them at the broker, "
-        "or correct the topics",
+        details=f"The broker refused: {', '.join(refused)}. Allow this user to subscribe to them at the "
+        "broker, or correct the topics",
     )
 
 
