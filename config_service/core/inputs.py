@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from .actions import ACTION_SCHEMA
 from .model import Role
 
 __all__ = [
@@ -36,7 +37,8 @@ SubscriptionName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,99}$")]
 Topic = Annotated[str, Meta(min_length=1, max_length=512)]
 VariableName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 VariableValue = Annotated[str, Meta(max_length=255, pattern="^[^\\x00]*$")]
-Action = dict[str, Any]
+# `core/actions.py` says more about what stands in one.
+Action = Annotated[dict[str, Any], Meta(extra={"check": "action"}, extra_json_schema=ACTION_SCHEMA)]
 Actions = Annotated[list[Action], Meta(max_length=50)]
 
 
@@ -110,7 +112,7 @@ class SubscriptionInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     topic: Topic | None = None
     enabled: bool = True
     description: Description = ""
-    actions: Actions = field(default_factory=list[Action])
+    actions: Actions = field(default_factory=list[dict[str, Any]])
 
 
 class SubscriptionPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,191 @@
+"""The action types that every instance can run, and what each wants to know (`config` of an action).
+
+Any other type belongs to the product's own code: its config is free.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "ACTION_SCHEMA",
+    "KNOWN",
+    "PATTERNS",
+    "HealthcheckResponse",
+    "HttpWebhook",
+    "MqttPublish",
+    "NatsPublish",
+    "SmtpEmail",
+    "faults",
+]
+
+_URL = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#\s\\@][^\s\\]*$"
+_HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
+_ONE_LINE = r"^[^\x00-\x08\x0a-\x1f\x7f]*$"
+_MQTT_TOPIC = r"^[^+#\x00]+$"
+_NATS_SUBJECT = r"^[^\s.*>\x00]+(\.[^\s.*>\x00]+)*$"
+
+PATTERNS = {
+    _URL: "must be an absolute URL with http:// or https://, a host, and no spaces",
+    _HEADER_NAME: "must be the name of an HTTP header: letters, digits and - (RFC 9110, 5.6.2)",
+    _ONE_LINE: "must be one line without control characters",
+    _MQTT_TOPIC: "must be an MQTT topic to publish on: without + and #",
+    _NATS_SUBJECT: "must be a NATS subject to publish on: words joined by dots, without *, > and spaces",
+}
+"""What to tell about a value that does not match."""
+
+Template = Annotated[str, Meta(max_length=100_000)]
+MAX_NAME = 200
+MAX_DESCRIPTION = 1000
+
+
+class HttpWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Send the event to a URL."""
+
+    url: Annotated[
+        str, Meta(min_length=1, max_length=2000, pattern=_URL, examples=["https://example.com/hook"])
+    ]
+    method: Literal["DELETE", "GET", "PATCH", "POST", "PUT"] = "POST"
+    headers: dict[
+        Annotated[str, Meta(pattern=_HEADER_NAME)],
+        Annotated[str, Meta(max_length=4000, pattern=_ONE_LINE)],
+    ] = field(default_factory=dict[str, str])
+    timeout_seconds: Annotated[float, Meta(gt=0, le=300)] = 10
+
+
+class SmtpEmail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Send a mail; all three are templates. `to` holds one or more addresses, separated by commas."""
+
+    to: Annotated[str, Meta(min_length=1, max_length=2000, pattern=_ONE_LINE)]
+    subject: Annotated[str, Meta(min_length=1, max_length=500, pattern=_ONE_LINE)]
+    body: Template
+
+
+class MqttPublish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Publish on the product's broker; `payload` is a template, the event as JSON when null."""
+
+    topic: Annotated[str, Meta(min_length=1, max_length=512, pattern=_MQTT_TOPIC)]
+    payload: Template | None = None
+
+
+class NatsPublish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Publish on NATS; `payload` is a template, the event as JSON when null."""
+
+    subject: Annotated[str, Meta(min_length=1, max_length=512, pattern=_NATS_SUBJECT)]
+    payload: Template | None = None
+
+
+class HealthcheckResponse(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Answer a health check message; there is nothing to set."""
+
+
+KNOWN: dict[str, type[Struct]] = {
+    "http_webhook": HttpWebhook,
+    "smtp_email": SmtpEmail,
+    "mqtt_publish": MqttPublish,
+    "nats_publish": NatsPublish,
+    "healthcheck_response": HealthcheckResponse,
+}
+
+_COMMON = {
+    "name": {"type": "string", "maxLength": MAX_NAME},
+    "description": {"type": "string", "maxLength": MAX_DESCRIPTION},
+    "conditions": {
+        "type": "object",
+        "description": "Every key, a dotted path into the payload, must match the event: a scalar means equal, "
+        'a list one of, "ANY" always.',
+    },
+}
+
+
+def _known_schema(name: str, config: type[Struct]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "title": name,
+        "required": ["type"] if name == "healthcheck_response" else ["type", "config"],
+        "properties": {
+            "type": {"type": "string", "const": name},
+            **_COMMON,
+            "config": {"$ref": f"#/components/schemas/{config.__name__}"},
+        },
+        "additionalProperties": False,
+    }
+
+
+_FREE = {
+    "type": "object",
+    "title": "any other type",
+    "description": "Registered by the product's own code. `config` and further keys are free.",
+    "required": ["type"],
+    "properties": {
+        "type": {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "not": {"enum": list(KNOWN)}},
+        **_COMMON,
+        "config": {"type": "object"},
+    },
+}
+ACTION_SCHEMA: dict[str, Any] = {
+    "anyOf": [*(_known_schema(name, config) for name, config in KNOWN.items()), _FREE],
+}
+"""An action in JSON Schema."""
+
+_KEYS = ("type", "name", "description", "conditions", "config")
+
+
+def faults(action: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """What is wrong with an action beside its config: (place in the action, message, type of fault)."""
+    kind = action.get("type")
+    if not isinstance(kind, str):
+        yield (("type",), *(_wrong(kind, "a string") if "type" in action else ("is required", "missing")))
+    elif not 1 <= len(kind) <= MAX_NAME:
+        yield ("type",), f"must have 1 to {MAX_NAME} characters", "too_short" if not kind else "too_long"
+    yield from _text_faults(action)
+    for key in ("conditions", "config"):
+        if key in action and not isinstance(action[key], dict):
+            yield ((key,), *_wrong(action[key], "an object"))
+    if isinstance(kind, str) and kind in KNOWN:
+        yield from _unknown_keys(action)
+    if kind == "http_webhook":
+        yield from _url_faults(action.get("config"))
+
+
+def _text_faults(action: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    for key, most in (("name", MAX_NAME), ("description", MAX_DESCRIPTION)):
+        value = action.get(key, "")
+        if not isinstance(value, str):
+            yield ((key,), *_wrong(value, "a string"))
+        elif len(value) > most:
+            yield (key,), f"must have at most {most} characters, not {len(value)}", "too_long"
+
+
+def _wrong(value: object, wanted: str) -> tuple[str, str]:
+    if value is None:
+        return f"must not be null: it must be {wanted}", "null_not_allowed"
+    return f"must be {wanted}", "wrong_type"
+
+
+def _unknown_keys(action: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    for key in action:
+        if key not in _KEYS:
+            yield (key[:100],), f"is not a known field; known are: {', '.join(_KEYS)}", "unknown_field"
+
+
+def _url_faults(config: Any) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    url = config.get("url") if isinstance(config, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any JSON
+    if not isinstance(url, str):
+        return
+    try:
+        parts = urlsplit(url)
+        # Reading the port checks it.
+        fine, named = parts.port != 0 and bool(parts.hostname), "@" in parts.netloc
+    except ValueError:
+        fine, named = False, False
+    if named:
+        yield ("config", "url"), "must not hold a user name or password: use a header", "url_credentials"
+    elif not fine and url.lower().startswith(("http://", "https://")):
+        yield ("config", "url"), "must have a valid host, and a port of 1 to 65535 if any", "url_host"
