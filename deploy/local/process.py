@@ -9,6 +9,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -217,7 +218,8 @@ class Process:
             self._guard.forget(self._child.pid)
 
     def _die_with_parent(self) -> Callable[[], None] | None:
-        if _libc is None:
+        # The kernel means the thread that forked, not the process: only the main one lasts.
+        if _libc is None or threading.current_thread() is not threading.main_thread():
             return None
         prctl, number, parent = _libc.prctl, int(self._death_signal), os.getpid()
 
