@@ -57,7 +57,7 @@ class Servers(Struct, kw_only=True):
 
 @contextlib.asynccontextmanager
 async def serve(directory: Path) -> AsyncIterator[Servers]:
-    """PostgreSQL (which waits for the disk at each commit), NATS, MQTT broker, config-service, bare handlers."""
+    """PostgreSQL (commits wait for the disk), NATS, MQTT broker, config-service and the bare handlers."""
     guard = Guard()
     logs = directory / "logs"
     logs.mkdir(parents=True)
