@@ -1,0 +1,119 @@
+"""The composition root: builds everything, watches it, closes it in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from . import http
+from .buffer import Buffer
+from .consumer import MAX_UNACKNOWLEDGED, Consumer
+from .drops import Drops
+from .flusher import Flusher
+from .metrics import Metrics
+from .store import Store
+from .sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine
+
+    from .settings import CollectorSettings
+
+__all__ = ["Collector", "collector"]
+
+log = structlog.get_logger(__name__)
+
+
+class Collector:
+    """A running collector."""
+
+    port = 0
+    """Where HTTP listens."""
+
+    def __init__(self, settings: CollectorSettings, store: Store) -> None:
+        self._settings = settings
+        self._tasks: list[asyncio.Task[None]] = []
+        self.metrics = Metrics()
+        self.buffer = Buffer(settings.flush_size, MAX_UNACKNOWLEDGED)
+        self.metrics.waiting.set_function(lambda: len(self.buffer))
+        drops = Drops(self.metrics)
+        self.consumer = Consumer(
+            settings.subjects, settings.heartbeat_retention_hours * 3600, self.buffer, drops, self.metrics
+        )
+        self.flusher = Flusher(self.buffer, store, self.consumer.publish, drops, self.metrics)
+        self.sweeper = Sweeper(
+            store, self._hearing, self.consumer.publish, settings.boot_retention_days * 86400, self.metrics
+        )
+
+    def down(self) -> dict[str, str]:
+        """What is down, and why; empty when all is well."""
+        problems = {
+            "postgresql": self.sweeper.problem or self.flusher.problem,
+            "nats": self.consumer.problem,
+        }
+        return {name: problem for name, problem in problems.items() if problem}
+
+    def start(self) -> None:
+        """Start the tasks; none of them ever ends by itself."""
+        settings = self._settings
+        self._spawn("flush", self.flusher.run(settings.flush_interval_seconds))
+        self._spawn("sweep", self.sweeper.run(settings.sweep_interval_seconds))
+        self._spawn("consume", self.consumer.run(settings.nats_url))
+
+    async def wait(self) -> None:
+        """Run until a task dies, and raise what it died of: half alive is worse than gone."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+        raise RuntimeError(f"{sorted(task.get_name() for task in done)} ended")
+
+    async def close(self) -> None:
+        """Stop consuming, flush, acknowledge, disconnect. Done twice, it does nothing more."""
+        try:
+            async with asyncio.timeout(self._settings.shutdown_timeout_seconds):
+                await self.consumer.stop()
+                await self._flush_rest()
+        except TimeoutError:
+            log.warning("stopped without a last flush; the stream delivers the rest again")
+        finally:
+            await self._cancel()
+            await self.consumer.close()
+
+    async def _flush_rest(self) -> None:
+        while not await self.flusher.flush():  # noqa: ASYNC110 - the database cannot be waited for otherwise
+            await asyncio.sleep(0.2)
+
+    async def _cancel(self) -> None:
+        # A flush that is cancelled is rolled back, its batch is gone from the buffer, and the stream has it.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _hearing(self) -> bool:
+        return self.consumer.hearing and self.flusher.problem is None
+
+    def _spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(work, name=f"status-collector {name}"))
+
+
+@contextlib.asynccontextmanager
+async def collector(settings: CollectorSettings) -> AsyncGenerator[Collector]:
+    """A collector that runs while the block does.
+
+    PostgreSQL and NATS may be away: it waits for them and says so on `/readyz`.
+
+    Raises:
+        OSError: the HTTP address cannot be listened on.
+    """
+    async with Store.open(settings.database_url.get_secret_value()) as store:
+        running = Collector(settings, store)
+        serving = http.serve(settings.http_host, settings.http_port, running.down, running.metrics)
+        async with serving as running.port:
+            running.start()
+            try:
+                yield running
+            finally:
+                await running.close()

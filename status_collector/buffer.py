@@ -1,0 +1,81 @@
+"""What was heard and not flushed yet.
+
+One value per boot, so that a long outage of the database needs no more room than a short one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from .core.fold import fold, join
+from .core.model import BootKey, Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Acknowledge = Callable[[], Awaitable[None]]
+
+__all__ = ["Batch", "Buffer"]
+
+
+class Batch(Struct):
+    """Values, and how to acknowledge each once it is committed.
+
+    Only the newest message of a boot is acknowledged: the stream keeps no older one.
+    """
+
+    heard: dict[BootKey, Heard] = field(default_factory=dict[BootKey, Heard])
+    acknowledge: dict[BootKey, Acknowledge] = field(default_factory=dict[BootKey, "Acknowledge"])
+
+
+class Buffer:
+    """Collects until a flush takes all. Holds at most `capacity` boots, `size` make a flush due at once."""
+
+    def __init__(self, size: int, capacity: int) -> None:
+        self._size = size
+        self._capacity = capacity
+        self._batch = Batch()
+        self._taken = 0
+        self._full = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._batch.heard)
+
+    def put(self, heard: Heard, acknowledge: Acknowledge) -> bool:
+        """Add one; false when there is no room, and then the stream delivers it again later."""
+        batch, key = self._batch, heard.key
+        known = batch.heard.get(key)
+        if known is None and len(batch.heard) + self._taken >= self._capacity:
+            return False
+        batch.heard[key] = heard if known is None else join(known, heard)
+        batch.acknowledge[key] = acknowledge
+        if len(batch.heard) >= self._size:
+            self._full.set()
+        return True
+
+    def take(self) -> Batch:
+        """All of it. Then either `put_back` or `done`."""
+        batch, self._batch = self._batch, Batch()
+        self._taken = len(batch.heard)
+        self._full.clear()
+        return batch
+
+    def put_back(self, batch: Batch) -> None:
+        """The flush failed: the batch waits together with what came since."""
+        newer = self._batch
+        heard = fold([*batch.heard.values(), *newer.heard.values()])
+        self._batch = Batch(heard, batch.acknowledge | newer.acknowledge)
+        self._taken = 0
+
+    def done(self) -> None:
+        """The flush succeeded."""
+        self._taken = 0
+
+    async def due(self, seconds: float) -> None:
+        """Wait until a flush is due: after `seconds`, or when enough wait."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._full.wait(), seconds)

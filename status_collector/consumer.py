@@ -1,0 +1,208 @@
+"""NATS: takes heartbeats from the stream, tells status changes. The only module that knows nats-py."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import NotFoundError
+
+from mqtt_shared.bus import connect
+from mqtt_shared.messages import MalformedMessageError, StatusChanged, encode
+
+from .core.check import ForeignHeartbeatError, check
+from .core.fold import hear
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+    from mqtt_shared.subjects import Subjects
+
+    from .buffer import Buffer
+    from .drops import Drops
+    from .metrics import Metrics
+
+__all__ = ["CONSUMER", "MAX_UNACKNOWLEDGED", "Consumer"]
+
+log = structlog.get_logger(__name__)
+
+CONSUMER = "status-collector"
+MAX_UNACKNOWLEDGED = 50_000
+"""Delivered and not committed, of all collectors together: the stream delivers no more then."""
+_ACK_WAIT_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+_TOLERATED_LAG = 1_000
+_FAULTS = (NatsError, OSError, TimeoutError)
+
+
+class Consumer:
+    """One member of the queue group that shares the durable consumer.
+
+    A push consumer with a callback is four times as fast as fetching, and loses nothing when cancelled: what
+    was not acknowledged comes again.
+    """
+
+    problem: str | None = "not connected yet"
+    """Why heartbeats do not come through; none when they do."""
+    hearing = False
+    """Heartbeats come through, and the backlog has been worked off."""
+
+    def __init__(
+        self, subjects: Subjects, retention_seconds: float, buffer: Buffer, drops: Drops, metrics: Metrics
+    ) -> None:
+        self._subjects = subjects
+        self._retention = retention_seconds
+        self._buffer = buffer
+        self._drops = drops
+        self._metrics = metrics
+        self._client: Client | None = None
+        self._subscription: Subscription | None = None
+        self._made = False
+
+    async def run(self, nats_url: str) -> None:
+        """Connect, and keep the stream, the consumer and the subscription in being for ever."""
+        self._client = await connect(nats_url, "status-collector", on_disconnected=self._disconnected)
+        while True:
+            try:
+                await self._look(self._client)
+            except _FAULTS as error:
+                self._lost(str(error) or type(error).__name__)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def stop(self) -> None:
+        """Take no more heartbeats; what was delivered already is in the buffer then. Bounded."""
+        self.hearing = False
+        if self._subscription is not None:
+            with contextlib.suppress(*_FAULTS):
+                await asyncio.wait_for(self._subscription.drain(), 2)
+
+    async def close(self) -> None:
+        """Send what is to be sent and disconnect. Bounded."""
+        if self._client is not None:
+            with contextlib.suppress(*_FAULTS):
+                await self._client.flush(2)
+            with contextlib.suppress(*_FAULTS):
+                await asyncio.wait_for(self._client.close(), 2)
+
+    async def publish(self, changed: StatusChanged) -> None:
+        """Tell a status; lost when NATS is away, and then the next heartbeat tells it."""
+        if self._client is not None:
+            with contextlib.suppress(*_FAULTS):
+                await self._client.publish(self._subjects.status(changed.product_id), encode(changed))
+
+    async def _disconnected(self) -> None:
+        self._lost("disconnected")
+
+    def _lost(self, problem: str) -> None:
+        if self.problem is None:
+            log.warning("heartbeats do not come through", error=problem)
+        self.problem, self.hearing, self._made = problem, False, False
+
+    async def _look(self, client: Client) -> None:
+        if not self._made:
+            await self._make(client)
+        try:
+            info = await self._manager(client).consumer_info(self._subjects.heartbeat_stream, CONSUMER)
+        except NotFoundError:
+            # Somebody removed the stream or the consumer, or the server lost its files.
+            await self._make(client)
+            return
+        lag: int = info.num_pending or 0
+        self._metrics.lag.set(lag)
+        self._metrics.unacknowledged.set(info.num_ack_pending or 0)
+        self.hearing = lag <= _TOLERATED_LAG if self.hearing else lag == 0
+        if self.problem is not None:
+            log.info("heartbeats come through", lag=lag)
+        self.problem = None
+
+    async def _make(self, client: Client) -> None:
+        """Stream, consumer, subscription: each only if it is missing or another one."""
+        manager = self._manager(client)
+        await self._make_stream(manager)
+        await manager.add_consumer(self._subjects.heartbeat_stream, self._consumer_config())
+        if self._subscription is None:
+            self._subscription = await cast("Any", client).subscribe(
+                self._subjects.heartbeat_delivery,
+                queue=CONSUMER,
+                cb=self._received,
+                pending_msgs_limit=2 * MAX_UNACKNOWLEDGED,
+                pending_bytes_limit=256 * 2**20,
+            )
+        self._made = True
+
+    async def _make_stream(self, manager: Any) -> None:
+        wanted = self._stream_config()
+        try:
+            found = (await manager.stream_info(wanted.name)).config
+        except NotFoundError:
+            await manager.add_stream(wanted)
+            return
+        ours = ("subjects", "max_msgs_per_subject", "max_age", "discard")
+        if any(getattr(found, name) != getattr(wanted, name) for name in ours):
+            await manager.update_stream(found.evolve(**{name: getattr(wanted, name) for name in ours}))
+
+    def _stream_config(self) -> StreamConfig:
+        return StreamConfig(
+            name=self._subjects.heartbeat_stream,
+            description="The last heartbeat of each boot of each instance",
+            subjects=[self._subjects.heartbeats],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            max_msgs_per_subject=1,
+            discard=DiscardPolicy.OLD,
+            max_age=self._retention,
+        )
+
+    def _consumer_config(self) -> ConsumerConfig:
+        return ConsumerConfig(
+            durable_name=CONSUMER,
+            deliver_subject=self._subjects.heartbeat_delivery,
+            deliver_group=CONSUMER,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=_ACK_WAIT_SECONDS,
+            max_ack_pending=MAX_UNACKNOWLEDGED,
+        )
+
+    def _manager(self, client: Client) -> Any:
+        # Partly untyped.
+        return cast("Any", client).jetstream(timeout=3)
+
+    async def _received(self, message: Msg) -> None:
+        self._metrics.received.inc()
+        try:
+            beat = check(message.subject, message.data, datetime.now(UTC))
+        except MalformedMessageError as error:
+            await self._drop("malformed", message, str(error))
+        except ForeignHeartbeatError as error:
+            await self._drop("foreign", message, str(error))
+        else:
+            if not self._buffer.put(hear(beat, time.monotonic()), lambda: _acknowledge(message)):
+                self._drops.count("buffer_full", "buffer", "the stream will deliver it again")
+
+    async def _drop(self, reason: str, message: Msg, detail: str) -> None:
+        # The boot's part of the subject is left out: a source is an instance, however often it starts.
+        self._drops.count(reason, message.subject.rpartition(".")[0], detail)
+        await _acknowledge(message)
+
+
+async def _acknowledge(message: Msg) -> None:
+    # An acknowledgement that is lost costs one more delivery, which adds nothing.
+    with contextlib.suppress(*_FAULTS):
+        await message.ack()

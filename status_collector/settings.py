@@ -1,0 +1,58 @@
+"""Settings of status-collector."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from mqtt_shared.settings import NatsSettings
+
+__all__ = ["CollectorSettings"]
+
+
+class CollectorSettings(NatsSettings):
+    """Each field is an environment variable (in capitals) and a command-line option."""
+
+    database_url: SecretStr = Field(description="postgresql:// URL of a login in role mqtt_status_collector.")
+    http_host: str = Field(default="127.0.0.1", description="Address for /healthz, /readyz and /metrics.")
+    http_port: int = Field(default=8005, ge=0, le=65535, description="Port for the same; 0 takes a free one.")
+    flush_interval_seconds: float = Field(default=0.25, gt=0, le=10, description="Time between two flushes.")
+    flush_size: int = Field(
+        default=5_000, ge=1, le=50_000, description="Boots waiting that make a flush begin at once."
+    )
+    sweep_interval_seconds: float = Field(
+        default=1.0, gt=0, le=60, description="Time between two looks for stale instances."
+    )
+    heartbeat_retention_hours: float = Field(
+        default=168, gt=0, le=8760, description="How long the stream keeps the last heartbeat of a boot."
+    )
+    boot_retention_days: float = Field(
+        default=30, gt=0, description="How long a silent boot or instance stays; longer than the stream's."
+    )
+    shutdown_timeout_seconds: float = Field(
+        default=10, gt=0, le=300, description="Time for the last flush when told to stop."
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr) -> SecretStr:
+        if urlsplit(url.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("must be a URL that begins with postgresql://")
+        return url
+
+    @field_validator("nats_root")
+    @classmethod
+    def _is_a_root(cls, root: str) -> str:
+        from mqtt_shared.subjects import Subjects
+
+        return Subjects(root).root
+
+    @model_validator(mode="after")
+    def _boots_outlive_the_stream(self) -> CollectorSettings:
+        # A boot that is forgotten while the stream still holds its last heartbeat would be counted twice.
+        if self.boot_retention_days * 24 < self.heartbeat_retention_hours + 1:
+            raise ValueError(
+                "BOOT_RETENTION_DAYS must be at least one hour more than HEARTBEAT_RETENTION_HOURS"
+            )
+        return self

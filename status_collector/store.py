@@ -1,0 +1,248 @@
+"""PostgreSQL: the only module of the collector that knows asyncpg."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import asyncpg
+from msgspec import json, structs
+
+from mqtt_shared.messages import Counters
+
+from . import sql
+from .core.liveness import MISSED_INTERVALS
+from .core.model import BootKey, Change, Instance, InstanceKey, Live, Status, StoredBoot
+from .errors import RefusedError, StoreError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+__all__ = ["Store", "Transaction"]
+
+_FLUSH = sql.load("flush")
+_SWEEP = sql.load("sweep")
+_LOCK_TIMEOUT = "500ms"
+_COMMAND_TIMEOUT_SECONDS = 15
+# asyncpg is partly untyped.
+_asyncpg: Any = asyncpg
+_counters = json.Decoder(dict[int, Counters])
+
+
+class Store:
+    """A pool of connections; the server may be away at any time, also when this is made."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str) -> AsyncGenerator[Store]:
+        """Make the pool; connects at first use."""
+        pool = _asyncpg.create_pool(
+            database_url,
+            min_size=0,
+            max_size=4,
+            command_timeout=_COMMAND_TIMEOUT_SECONDS,
+            timeout=5,
+            server_settings={"application_name": "status-collector", "timezone": "UTC"},
+        )
+        async with pool:
+            yield cls(pool)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Transaction]:
+        """One transaction: committed when the block ends well, else rolled back.
+
+        Raises:
+            UnavailableError, RefusedError: nothing was stored. If the connection broke during the commit,
+                all of it may be stored: doing the same once more is harmless.
+        """
+        with translated():
+            async with self._pool.acquire(timeout=5) as connection, connection.transaction():
+                await connection.execute(_FLUSH["yield_after"], _LOCK_TIMEOUT)
+                yield Transaction(connection)
+
+
+class translated:  # noqa: N801 - reads as what it does: `with translated():`
+    """Errors of the driver become those of `status_collector.errors`."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None and (known := translate(error)) is not None:
+            raise known from error
+
+
+def translate(error: BaseException) -> StoreError | None:
+    """The error to raise instead, or none when this one is a defect of ours or none of PostgreSQL's."""
+    if isinstance(error, _asyncpg.UndefinedTableError | _asyncpg.UndefinedColumnError):
+        return UnavailableError(f"the schema is missing or too old: run config-service migrate ({error})")
+    if isinstance(error, _asyncpg.InsufficientPrivilegeError):
+        return UnavailableError(f"the login must be a member of mqtt_status_collector ({error})")
+    if isinstance(error, _asyncpg.ForeignKeyViolationError):
+        return UnavailableError("a product was deleted during the flush")
+    if isinstance(error, _asyncpg.DataError | _asyncpg.IntegrityConstraintViolationError):
+        return RefusedError(str(error))
+    if isinstance(error, _asyncpg.InterfaceError) and isinstance(error, ValueError):
+        return RefusedError(str(error))  # the driver's own check of a value, before it is sent
+    if isinstance(error, OSError | TimeoutError | _asyncpg.InterfaceError | _asyncpg.PostgresError):
+        return UnavailableError(str(error) or type(error).__name__)
+    return None
+
+
+class Transaction:
+    """Reads and writes of one flush or sweep. Lock first: the lock on a product covers all of it."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def clock(self) -> datetime:
+        """The moment, on the clock that all collectors share."""
+        return cast("datetime", await self._connection.fetchval(_FLUSH["clock"]))
+
+    async def lock(self, product_ids: Iterable[int]) -> dict[int, Status]:
+        """Lock the products, and tell the status of each one that exists."""
+        ids = sorted(set(product_ids))
+        existing = [row[0] for row in await self._rows("existing_products", ids)]
+        await self._connection.execute(_FLUSH["add_statuses"], sorted(existing))
+        rows = await self._rows("lock_statuses", existing)
+        return {row["product_id"]: _struct(Status, row) for row in rows}
+
+    async def owners(self, subscriptions: Iterable[int]) -> dict[int, int]:
+        """The product of each subscription that exists."""
+        rows = await self._rows("owners", list(subscriptions))
+        return {row[0]: row[1] for row in rows}
+
+    async def instances(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, Instance]:
+        """The stored instances among `keys`."""
+        rows = await self._rows("instances", *_columns(keys, 2))
+        return {InstanceKey(row["product_id"], row["instance_id"]): _struct(Instance, row) for row in rows}
+
+    async def boots(self, keys: Sequence[BootKey]) -> dict[InstanceKey, dict[str, StoredBoot]]:
+        """The stored boots among `keys`."""
+        found: dict[InstanceKey, dict[str, StoredBoot]] = {}
+        for row in await self._rows("boots", *_columns(keys, 3)):
+            key = InstanceKey(row["product_id"], row["instance_id"])
+            found.setdefault(key, {})[row["boot_id"]] = StoredBoot(
+                row["seq"], _counters.decode(row["counters"])
+            )
+        return found
+
+    async def live(self, product_ids: Iterable[int]) -> dict[int, Live]:
+        """The live instances of the products that have some."""
+        rows = await self._rows("live", list(product_ids))
+        return {row["product_id"]: _struct(Live, row) for row in rows}
+
+    async def write(self, changes: Iterable[Change]) -> None:
+        """Store boots and instances, and add to the totals of instances."""
+        ordered = sorted(changes, key=lambda change: change.key)
+        boots = [
+            (*c.key, boot_id, b.seq, _text(b.counters)) for c in ordered for boot_id, b in c.boots.items()
+        ]
+        await self._many("write_boots", boots, 5)
+        await self._many("write_instances", [_instance_row(c) for c in ordered if c.current], 28)
+        rest = [(*c.key, *_counts(c.total)) for c in ordered if not c.current and c.gained]
+        await self._many("add_to_instances", rest, 6)
+
+    async def add_to_subscriptions(self, gained: Mapping[int, Counters]) -> None:
+        """Add to the totals of the subscriptions that still exist."""
+        if gained:
+            await self._connection.fetch(_FLUSH["lock_subscriptions"], list(gained))
+        rows = [(key, *_counts(counted)) for key, counted in sorted(gained.items())]
+        await self._many("add_to_subscriptions", rows, 5)
+
+    async def write_statuses(self, statuses: Mapping[int, Status], now: datetime) -> None:
+        """Store the status of locked products."""
+        rows = [(product_id, *_status_row(status)) for product_id, status in sorted(statuses.items())]
+        if rows:
+            await self._connection.execute(_FLUSH["write_statuses"], *_columns(rows, 10), now)
+
+    async def products_with_stale(self, listening_since: datetime) -> list[int]:
+        """The products that have an instance to be marked."""
+        rows = await self._connection.fetch(
+            _SWEEP["products_with_stale"], listening_since, float(MISSED_INTERVALS)
+        )
+        return [row[0] for row in rows]
+
+    async def mark_stale(self, listening_since: datetime, product_ids: Iterable[int]) -> list[InstanceKey]:
+        """Mark the instances of locked products that were not heard for three intervals."""
+        statement = _SWEEP["mark_stale"]
+        rows = await self._connection.fetch(
+            statement, listening_since, float(MISSED_INTERVALS), list(product_ids)
+        )
+        return [InstanceKey(row[0], row[1]) for row in rows]
+
+    async def clean(self, silent_seconds: float) -> None:
+        """Delete boots and instances that were silent for so long. Totals stay."""
+        await self._connection.execute(_SWEEP["delete_old_boots"], silent_seconds)
+        await self._connection.execute(_SWEEP["delete_old_instances"], silent_seconds)
+
+    async def _rows(self, name: str, *arguments: object) -> list[Any]:
+        return cast("list[Any]", await self._connection.fetch(_FLUSH[name], *arguments))
+
+    async def _many(self, name: str, rows: Sequence[tuple[Any, ...]], width: int) -> None:
+        if rows:
+            await self._connection.execute(_FLUSH[name], *_columns(rows, width))
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [[row[i] for row in rows] for i in range(width)]
+
+
+def _struct(kind: Any, row: Any) -> Any:
+    values = {name: row[name] for name in kind.__struct_fields__}
+    if values["broker_info"] is not None:
+        values["broker_info"] = json.decode(values["broker_info"])
+    return kind(**values)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else json.encode(value).decode()
+
+
+def _counts(counted: Counters) -> tuple[int, int, int, datetime | None]:
+    return (
+        counted.messages_received,
+        counted.actions_executed,
+        counted.actions_failed,
+        counted.last_message_at,
+    )
+
+
+def _status_row(status: Status) -> tuple[Any, ...]:
+    return structs.astuple(structs.replace(status, broker_info=cast("Any", _text(status.broker_info))))
+
+
+def _instance_row(change: Change) -> tuple[Any, ...]:
+    assert change.current is not None
+    assert change.instance is not None
+    beat, stored = change.current.heartbeat, change.instance
+    rejected = (beat.rejected.revision, beat.rejected.error) if beat.rejected else (None, None)
+    return (
+        *change.key,
+        stored.state,
+        beat.boot_id,
+        beat.seq,
+        beat.started_at,
+        beat.sent_at,
+        stored.last_heartbeat_at,
+        beat.interval,
+        beat.version,
+        beat.host,
+        beat.connected,
+        beat.connected_since,
+        beat.client_id,
+        _text(beat.broker_info),
+        beat.connection_error,
+        beat.applied_revision,
+        beat.applied_digest,
+        *rejected,
+        beat.subscribed_topics_count,
+        _text(beat.latency),
+        _text(beat.action_types),
+        beat.key_id,
+        *_counts(change.total),
+    )
