@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_DENIED", "SETTING", "InvalidNetworksError", "NetworkPolicy", "parse"]
 
-SETTING = "BROKER_TEST_DENIED_NETWORKS"
+SETTING = "TEST_DENIED_NETWORKS"
 """The setting that holds the denied networks, for messages that name it."""
 
 DEFAULT_DENIED = ",".join(

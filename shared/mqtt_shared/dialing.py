@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Link", "dial", "resolve"]
 
 _CHUNK_BYTES = 65_536
-_CONNACK = 0x20
+# MQTT 3.1.1, 3.2.1: type and length, then flags and return code.
+_CONNACK = b"\x20\x02"
 _CONNACK_BYTES = 4
 # A dead host is noticed after about this many seconds, also while no MQTT packet is due.
 _IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 15, 5, 3
@@ -74,15 +75,14 @@ class Link:
 
     def _check_head(self, data: bytes) -> None:
         self.head += data[: _CONNACK_BYTES - len(self.head)]
-        # MQTT 3.1.1, 3.2.1. paho would wait for as many bytes as the second one happens to say.
-        wrong_length = len(self.head) > 1 and self.head[1] != _CONNACK_BYTES - 2
-        if self.head and (self.head[0] != _CONNACK or wrong_length):
+        # paho would wait for as many bytes as the second one happens to say.
+        if not _is_connack(self.head):
             raise NotMqttError(self.head)
 
     @property
     def return_code(self) -> int | None:
         """The CONNACK's, once it is here."""
-        return self.head[3] if len(self.head) == _CONNACK_BYTES else None
+        return self.head[3] if len(self.head) == _CONNACK_BYTES and _is_connack(self.head) else None
 
     @property
     def has_more(self) -> bool:
@@ -103,6 +103,9 @@ class Link:
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             raise BlockingIOError from None
         except OSError as error:
+            # A peer that closed on us may have said why: a TLS alert, or a CONNACK.
+            with contextlib.suppress(OSError):
+                self._fill()
             self.error = self.error or error
             raise
 
@@ -147,6 +150,10 @@ class Link:
         if isinstance(self._sock, ssl.SSLSocket):
             about["tls_version"] = self._sock.version() or ""
         return about
+
+
+def _is_connack(head: bytes) -> bool:
+    return _CONNACK.startswith(head[:2])
 
 
 async def resolve(host: str, port: int) -> list[str]:
