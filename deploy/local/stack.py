@@ -119,20 +119,27 @@ class Stack:
         self._processes.append(server.process)
 
     def _lock(self) -> int:
-        lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        self._exit.callback(os.close, lock)
+        lock, alive = self._open("lock"), self._open("alive")
         deadline = time.monotonic() + 10
         while not _taken(lock):
             owner = os.pread(lock, 20, 0).decode().strip()
             # The owner was killed: its guard holds the lock until the last server is gone.
-            if _is_there(owner) or time.monotonic() > deadline:
+            if not _taken(alive) or time.monotonic() > deadline:
                 raise LocalError(
                     f"already running on {self.directory} (process {owner}): stop it, or set another DATA_DIR"
                 )
+            fcntl.flock(alive, fcntl.LOCK_UN)
             time.sleep(0.05)
+        # Ours alone, so it is free as soon as we are gone; the guard keeps the other.
+        fcntl.flock(alive, fcntl.LOCK_EX)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         return lock
+
+    def _open(self, name: str) -> int:
+        file = os.open(self.directory / name, os.O_RDWR | os.O_CREAT, 0o600)
+        self._exit.callback(os.close, file)
+        return file
 
 
 def _taken(lock: int) -> bool:
@@ -140,14 +147,4 @@ def _taken(lock: int) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    return True
-
-
-def _is_there(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
     return True
