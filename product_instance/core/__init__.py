@@ -1,0 +1,1 @@
+"""Decisions of an instance, without I/O: every time and every message is passed in."""

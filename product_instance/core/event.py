@@ -1,0 +1,58 @@
+"""What actions, conditions and templates see of a message."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from mqtt_shared.messages import Timestamp
+
+__all__ = ["Event", "content", "message_id"]
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One message in one subscription; encoded, the default body of actions that send it on.
+
+    payload: the decoded JSON, else the text, else null with `payload_base64` set. revision: of the
+    configuration that the message was received under; null on the fallback.
+    """
+
+    product_id: int
+    instance_id: str
+    subscription: str
+    topic: str
+    payload: Any
+    payload_base64: str | None
+    qos: int
+    retain: bool
+    received_at: Timestamp
+    message_id: str
+    revision: int | None
+
+
+def content(payload: bytes) -> tuple[Any, str | None]:
+    """`payload` and `payload_base64` of an event."""
+    try:
+        return msgspec.json.decode(payload), None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return payload.decode(), None
+    except UnicodeDecodeError:
+        return None, b64encode(payload).decode()
+
+
+def message_id(client_id: str, mid: int, topic: str, payload: bytes) -> str:
+    """The same for a redelivery in the same session: MQTT redelivers under the same packet identifier.
+
+    Packet identifiers come round after 65,535 messages (2.2.1), so equal content can then have an equal id.
+    """
+    parts = (client_id.encode(), str(mid).encode(), topic.encode("utf-8", "surrogatepass"), payload)
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "big") + part)
+    return sha.hexdigest()[:32]

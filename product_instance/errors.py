@@ -1,0 +1,23 @@
+"""What can go wrong in an instance."""
+
+from __future__ import annotations
+
+from .core.configuration import RejectedError
+
+__all__ = ["ActionError", "InstanceError", "RejectedError", "StateInUseError", "UnknownActionError"]
+
+
+class InstanceError(Exception):
+    """Base of the errors of the library itself."""
+
+
+class StateInUseError(InstanceError):
+    """Another running instance has the same STATE_DIR and instance id."""
+
+
+class ActionError(InstanceError):
+    """An action could not be carried out."""
+
+
+class UnknownActionError(ActionError):
+    """No handler is registered for the type of an action."""

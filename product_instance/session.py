@@ -1,0 +1,491 @@
+"""The connection to the broker, and carrying out a `Plan` on it.
+
+All that can fail is tried before the connection that works is given up. A failure at any step leaves the
+instance with what it had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from msgspec import structs
+
+from mqtt_shared.mqtt import (
+    Connection,
+    ConnectionLostError,
+    ConnectRefusedError,
+    SubscribeRefusedError,
+)
+from mqtt_shared.plan import plan
+
+from .core.configuration import Configuration, RejectedError
+from .core.router import Router
+from .pipeline import Feed, Pipeline, Routing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping
+
+    from mqtt_shared.messages import Broker
+    from mqtt_shared.refusals import Refusal
+
+__all__ = ["Session"]
+
+log = structlog.get_logger(__name__)
+
+_RETIRE_SECONDS = 120
+"""How long an old connection may take to hand over what it still has, while the new one is at work."""
+
+
+class _Link:
+    """One connection, the messages that come in on it, and what is known of its session at the broker."""
+
+    def __init__(self, configuration: Configuration, connection: Connection, feed: Feed) -> None:
+        self.configuration = configuration
+        self.connection = connection
+        self.feed = feed
+        self.connected_at: datetime | None = None
+        self.granted: dict[str, int] = {}
+        """Confirmed by SUBACK."""
+        self.possible: set[str] = set()
+        """Perhaps subscribed: asked for without an answer, or left over from an earlier run."""
+
+    @property
+    def persists(self) -> bool:
+        """Does the broker keep the session?"""
+        broker = self.configuration.target.broker
+        return broker is not None and not broker.clean_session
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What a session belongs to."""
+        broker = self.configuration.target.broker
+        assert broker is not None
+        return (broker.host, broker.port, self.connection.client_id)
+
+    async def subscribe(self, filters: Mapping[str, int]) -> None:
+        """SUBSCRIBE and check the SUBACK.
+
+        Raises:
+            SubscribeRefusedError, ConnectionLostError
+        """
+        if not filters:
+            return
+        self.possible |= filters.keys()
+        granted = await self.connection.subscribe(filters)
+        self.granted |= filters
+        for topic, qos in granted.items():
+            if qos < filters[topic]:
+                log.warning("the broker grants a lower QoS", filter=topic, asked=filters[topic], qos=qos)
+
+    async def unsubscribe(self, filters: Iterable[str]) -> None:
+        """UNSUBSCRIBE and wait for the UNSUBACK.
+
+        Raises:
+            ConnectionLostError
+        """
+        gone = list(filters)
+        await self.connection.unsubscribe(gone)
+        self.possible.difference_update(gone)
+        for topic in gone:
+            self.granted.pop(topic, None)
+
+
+class Session:
+    """The instance's side of its broker: at most one connection at work, and old ones that are draining."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        product_id: int,
+        instance_id: str,
+        on_lost: Callable[[Refusal], None],
+        connect_timeout_seconds: float = 10,
+    ) -> None:
+        self._pipeline = pipeline
+        self._base_id = f"{product_id}-{instance_id}"
+        self._on_lost = on_lost
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._link: _Link | None = None
+        self._past: _Link | None = None
+        self._leftover: frozenset[str] = frozenset()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._is_trying = False
+
+    # What stands
+
+    @property
+    def is_connected(self) -> bool:
+        """Is a connection at work?"""
+        return self._link is not None and self._link.connection.is_open
+
+    @property
+    def connected_at(self) -> datetime | None:
+        """Since when."""
+        return self._link.connected_at if self._link else None
+
+    @property
+    def client_id(self) -> str | None:
+        """The client id at work, or the last one."""
+        link = self._link or self._past
+        return link.connection.client_id if link else None
+
+    @property
+    def broker_info(self) -> dict[str, Any] | None:
+        """What is known of the broker at work, or of the last one."""
+        link = self._link or self._past
+        return link.connection.broker_info if link else None
+
+    @property
+    def subscribed_topics_count(self) -> int:
+        """How many topics are subscribed."""
+        routes = self._link.configuration.target.routes.values() if self._link else ()
+        return len({route.filter for route in routes})
+
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        """Publish on the connection at work.
+
+        Raises:
+            ConnectionLostError: there is none, or it ended before the broker answered.
+        """
+        if self._link is None:
+            raise ConnectionLostError("not connected to the broker")
+        await self._link.connection.publish(topic, payload, qos=qos, retain=retain)
+
+    def remember(self, configuration: Configuration) -> None:
+        """An earlier run of this instance may have left these filters in its session at the broker."""
+        self._leftover = frozenset(configuration.target.filters)
+
+    # What changes it
+
+    async def apply(self, wanted: Configuration) -> None:
+        """Make `wanted` the configuration at work; returns when its messages flow.
+
+        Raises:
+            RejectedError: it does not work; what was at work before still is, as far as the broker lets it.
+        """
+        link = self._link
+        try:
+            if link is None:
+                await self._start(wanted)
+            else:
+                await self._change(link, wanted)
+        except (ConnectRefusedError, ConnectionLostError, SubscribeRefusedError) as error:
+            raise _rejected(error) from error
+
+    async def reconnect(self) -> None:
+        """Give the connection at work up for a new one with the same configuration.
+
+        Raises:
+            RejectedError: the new one failed, the old one stays.
+        """
+        if self._link is None:
+            return
+        configuration = self._link.configuration
+        try:
+            await self._switch(self._link, configuration, same_session=self._is_fixed(configuration))
+        except (ConnectRefusedError, ConnectionLostError, SubscribeRefusedError) as error:
+            raise _rejected(error) from error
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Stop consuming, finish what is in flight within the time, and disconnect."""
+        link, self._link = self._link, None
+        ending = [self._leave(link)] if link else []
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await asyncio.gather(*ending, *self._retiring)
+        except TimeoutError:
+            log.warning("not all messages in flight were done in time; the broker keeps what it can")
+        finally:
+            if link:
+                await link.connection.close()
+
+    @property
+    def is_trying(self) -> bool:
+        """Is a new configuration being tried, with nothing yet touched that works? It can be cancelled."""
+        return self._is_trying
+
+    @contextlib.contextmanager
+    def _trying(self) -> Generator[None]:
+        self._is_trying = True
+        try:
+            yield
+        finally:
+            self._is_trying = False
+
+    # The steps
+
+    async def _start(self, wanted: Configuration) -> None:
+        if wanted.target.broker is None:
+            return
+        with self._trying():
+            self._link = await self._open(wanted, self._client_id(wanted))
+
+    async def _change(self, link: _Link, wanted: Configuration) -> None:
+        effect = plan(link.configuration.target, wanted.target)
+        if effect.connection == "close":
+            self._link, self._past = None, None
+            self._retire(link)
+        elif effect.connection == "keep" and link.configuration.client_id == wanted.client_id:
+            await self._resubscribe(link, wanted, effect.subscribe, effect.unsubscribe)
+        else:
+            await self._switch(link, wanted, same_session=self._client_id_stays(link, wanted))
+
+    async def _resubscribe(
+        self, link: _Link, wanted: Configuration, subscribe: Mapping[str, int], unsubscribe: Iterable[str]
+    ) -> None:
+        """Only what differs, on the live connection. While both filters of a topic that changes are
+        subscribed, messages of either belong to its subscription.
+        """
+        before = link.feed.routing
+        if subscribe or unsubscribe:
+            link.feed.routing = _routing(link.configuration, wanted)
+        try:
+            await link.subscribe(subscribe)
+        except BaseException:
+            link.feed.routing = before
+            await self._roll_back(link, subscribe)
+            raise
+        try:
+            await link.unsubscribe(unsubscribe)
+        except ConnectionLostError:
+            # The wanted filters are granted: the next connection of the session drops the others.
+            log.warning("connection lost while unsubscribing", filters=list(unsubscribe))
+        link.configuration = wanted
+        link.feed.routing = _routing(wanted)
+
+    async def _roll_back(self, link: _Link, asked: Mapping[str, int]) -> None:
+        """Undo those filters of a SUBSCRIBE that the broker did grant."""
+        filters = link.configuration.target.filters
+        try:
+            await link.unsubscribe([topic for topic in asked if topic not in filters])
+            await link.subscribe({topic: filters[topic] for topic in asked if topic in filters})
+        except (ConnectionLostError, SubscribeRefusedError) as error:
+            log.warning("could not undo a subscription that was refused in part", error=str(error))
+
+    async def _switch(self, old: _Link, wanted: Configuration, *, same_session: bool) -> None:
+        if not same_session:
+            with self._trying():
+                self._link = await self._open(wanted, self._client_id(wanted))
+            self._retire(old)
+        elif old.persists and wanted.target.broker and not wanted.target.broker.clean_session:
+            await self._take_over(old, wanted)
+        else:
+            await self._bridge(old, wanted)
+
+    async def _take_over(self, old: _Link, wanted: Configuration) -> None:
+        """A session that persists: the broker ends the old connection when the new one comes (MQTT 3.1.1,
+        3.1.4-2), and delivers what the old one had not acknowledged once more.
+        """
+        with self._trying():
+            trial = self._link_to(wanted, self._throwaway_id(), clean=True)
+            try:
+                await trial.connection.open()
+            finally:
+                await trial.connection.close()
+        self._past = old
+        # From here on the end of the old connection is our own doing.
+        self._link = None
+        try:
+            self._link = await self._open(wanted, old.connection.client_id)
+        except BaseException:
+            if old.connection.is_open:
+                self._link, self._past = old, None
+            raise
+        await old.connection.close()
+
+    async def _bridge(self, old: _Link, wanted: Configuration) -> None:
+        """The same client id, but a session that the broker forgets: what is queued for it would be lost
+        between the old connection and the new. So another connection consumes in the meantime.
+        """
+        with self._trying():
+            self._link = bridge = await self._open(wanted, self._throwaway_id(), clean=True)
+        await self._let_go(old)
+        try:
+            self._link = await self._open(wanted, self._client_id(wanted))
+        except BaseException:
+            await self._return_to(old.configuration, bridge)
+            raise
+        self._retire(bridge)
+
+    async def _return_to(self, configuration: Configuration, bridge: _Link) -> None:
+        try:
+            self._link = await self._open(configuration, self._client_id(configuration))
+        except (ConnectRefusedError, ConnectionLostError, SubscribeRefusedError) as error:
+            log.warning("could not return to the former configuration at once", error=str(error))
+            self._link = None
+        self._retire(bridge)
+
+    # Links
+
+    def _link_to(
+        self,
+        configuration: Configuration,
+        client_id: str,
+        *,
+        clean: bool = False,
+        inherits: Feed | None = None,
+    ) -> _Link:
+        broker = configuration.target.broker
+        assert broker is not None
+        if clean:
+            broker = _clean(broker)
+        feed = Feed(self._pipeline, client_id, _routing(configuration), inherits)
+
+        def lost(refusal: Refusal) -> None:
+            self._lost(link, refusal)
+
+        connection = Connection(
+            broker,
+            client_id=client_id,
+            password=configuration.target.secret,
+            on_message=feed.receive,
+            on_lost=lost,
+            connect_timeout_seconds=self._connect_timeout_seconds,
+        )
+        feed.attach(connection)
+        link = _Link(configuration, connection, feed)
+        return link
+
+    async def _open(self, wanted: Configuration, client_id: str, *, clean: bool = False) -> _Link:
+        """A connection with all filters granted, or none at all.
+
+        Raises:
+            ConnectRefusedError, ConnectionLostError, SubscribeRefusedError
+        """
+        past = self._predecessor(wanted, client_id)
+        link = self._link_to(wanted, client_id, clean=clean, inherits=past.feed if past else None)
+        try:
+            await link.connection.open()
+            await self._establish(link, past)
+            if not link.connection.is_open:
+                # Its end came before anybody could be told.
+                raise ConnectionLostError("the connection ended at once")
+        except BaseException:
+            await self._give_up(link, past)
+            raise
+        link.connected_at = datetime.now(UTC)
+        self._past, self._leftover = None, frozenset()
+        return link
+
+    def _predecessor(self, wanted: Configuration, client_id: str) -> _Link | None:
+        past, broker = self._past, wanted.target.broker
+        if past is None or broker is None or not past.persists:
+            return None
+        return past if past.key == (broker.host, broker.port, client_id) else None
+
+    async def _establish(self, link: _Link, past: _Link | None) -> None:
+        """Bring the session at the broker to the wanted filters, whatever it has kept."""
+        filters = link.configuration.target.filters
+        if not link.connection.session_present:
+            await link.subscribe(filters)
+            return
+        if past:
+            link.granted, link.possible = dict(past.granted), set(past.possible)
+        link.possible |= self._leftover
+        # A filter that is subscribed as it should be is left alone: SUBSCRIBE sends retained messages again.
+        await link.subscribe({topic: qos for topic, qos in filters.items() if link.granted.get(topic) != qos})
+        await link.unsubscribe((link.granted.keys() | link.possible) - filters.keys())
+
+    async def _give_up(self, link: _Link, past: _Link | None) -> None:
+        """Leave no new subscription of a failed attempt in a session that persists."""
+        link.feed.close()
+        if link.persists and link.connection.is_open:
+            former = past.granted if past else {}
+            with contextlib.suppress(ConnectionLostError):
+                await link.unsubscribe(link.possible - former.keys())
+            if past:
+                # The session goes on from here; a QoS that was asked for may or may not be in force.
+                asked = link.configuration.target.filters
+                link.granted = {f: qos for f, qos in former.items() if asked.get(f, qos) == qos}
+                self._past = link
+        await link.connection.close()
+
+    def _lost(self, link: _Link, refusal: Refusal) -> None:
+        if link is self._link:
+            self._link, self._past = None, link
+            self._on_lost(refusal)
+
+    def _retire(self, link: _Link) -> None:
+        task = asyncio.get_running_loop().create_task(self._let_go(link), name="retire")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _let_go(self, link: _Link) -> None:
+        """Unsubscribe, work off what the broker still has for this connection, acknowledge, disconnect."""
+        try:
+            async with asyncio.timeout(_RETIRE_SECONDS):
+                await link.unsubscribe(set(link.granted) | link.possible)
+                await self._drain(link)
+        except ConnectionLostError as error:
+            log.info("the old connection ended before it was drained", error=str(error))
+        except TimeoutError:
+            log.warning("the old connection was not drained in time")
+        finally:
+            await link.connection.close()
+
+    async def _leave(self, link: _Link) -> None:
+        """Stop for good. A session that persists keeps its subscriptions: the broker holds messages for the
+        next run of this instance.
+        """
+        if not link.persists:
+            await self._let_go(link)
+            return
+        link.feed.close()
+        await link.feed.idle()
+
+    async def _drain(self, link: _Link) -> None:
+        """Acknowledging makes room for messages that the broker has queued. It answers in order, so when an
+        empty round trip brought nothing new, it has none left.
+        """
+        while True:
+            await link.feed.idle()
+            received = link.feed.received
+            await link.connection.unsubscribe([f"drain/{secrets.token_hex(4)}"])
+            if link.feed.received == received:
+                await link.feed.idle()
+                return
+
+    # Client ids
+
+    def _client_id(self, configuration: Configuration) -> str:
+        """MQTT 3.1.1, 3.1.3.1. One of our own is stable where the broker keeps the session."""
+        if configuration.client_id:
+            return configuration.client_id
+        broker = configuration.target.broker
+        return self._base_id if broker and not broker.clean_session else self._throwaway_id()
+
+    def _throwaway_id(self) -> str:
+        return f"{self._base_id}-{secrets.token_hex(4)}"
+
+    def _is_fixed(self, configuration: Configuration) -> bool:
+        broker = configuration.target.broker
+        return bool(configuration.client_id) or (broker is not None and not broker.clean_session)
+
+    def _client_id_stays(self, old: _Link, wanted: Configuration) -> bool:
+        broker = wanted.target.broker
+        if broker is None or not self._is_fixed(wanted):
+            return False
+        return old.key == (broker.host, broker.port, self._client_id(wanted))
+
+
+def _routing(*configurations: Configuration) -> Routing:
+    routes = [route for each in configurations for route in each.target.routes.values()]
+    return Routing(Router(routes), configurations[-1].revision)
+
+
+def _clean(broker: Broker) -> Broker:
+    return structs.replace(broker, clean_session=True)
+
+
+def _rejected(error: Exception) -> RejectedError:
+    if isinstance(error, ConnectRefusedError):
+        return RejectedError(str(error.refusal), fatal=error.refusal.fatal)
+    if isinstance(error, SubscribeRefusedError):
+        return RejectedError(f"the broker refused to subscribe {error}", fatal=True)
+    return RejectedError(f"the connection was lost on the way: {error}")
