@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from mqtt_shared.settings import NatsSettings
+from mqtt_shared.subjects import Subjects
 
 __all__ = ["CollectorSettings"]
 
@@ -44,15 +45,13 @@ class CollectorSettings(NatsSettings):
     @field_validator("nats_root")
     @classmethod
     def _is_a_root(cls, root: str) -> str:
-        from mqtt_shared.subjects import Subjects
-
         return Subjects(root).root
 
-    @model_validator(mode="after")
-    def _boots_outlive_the_stream(self) -> CollectorSettings:
+    @field_validator("boot_retention_days")
+    @classmethod
+    def _outlives_the_stream(cls, days: float, info: ValidationInfo) -> float:
         # A boot that is forgotten while the stream still holds its last heartbeat would be counted twice.
-        if self.boot_retention_days * 24 < self.heartbeat_retention_hours + 1:
-            raise ValueError(
-                "BOOT_RETENTION_DAYS must be at least one hour more than HEARTBEAT_RETENTION_HOURS"
-            )
-        return self
+        hours = info.data.get("heartbeat_retention_hours")
+        if hours is not None and days * 24 < hours + 1:
+            raise ValueError(f"must be more than HEARTBEAT_RETENTION_HOURS ({hours:g}) by an hour or more")
+        return days
