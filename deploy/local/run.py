@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.fernet import Fernet
 
 from . import kept
+from .login import collector_url
 from .process import LocalError, Process, StartError
 from .publish import NAMES
 from .stack import Stack
@@ -28,7 +29,7 @@ def run(directory: Path) -> None:
     Raises:
         LocalError: something cannot start, or ended by itself.
     """
-    port = int(os.environ.get("HTTP_PORT") or "8004")
+    port = _port(os.environ.get("HTTP_PORT") or "8004")
     if not kept.is_free(port):
         raise LocalError(f"port {port} is taken: stop what listens there, or set HTTP_PORT to another")
     with Stack(directory) as stack:
@@ -37,6 +38,12 @@ def run(directory: Path) -> None:
             _start_demo(stack, Api(port, token))
         _tell(stack, port, token)
         stack.watch()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise LocalError(f"HTTP_PORT is {text!r}: set it to a port, 1 to 65535")
+    return int(text)
 
 
 class Api:
@@ -76,7 +83,11 @@ def _start_services(stack: Stack, port: int) -> str:
     service = common | {"ADMIN_TOKEN": token, "MQTT_PASSWORD_ENCRYPTION_KEY": key, "HTTP_PORT": str(port)}
     _migrate(stack, service)
     _start(stack, "config-service", ["config_service"], service, port)
-    collector = common | {"HTTP_PORT": str(collector_port)}
+    password = kept.secret(stack.directory / "collector-password", lambda: secrets.token_urlsafe(24))
+    collector = common | {
+        "DATABASE_URL": collector_url(stack.postgres.url(), password),
+        "HTTP_PORT": str(collector_port),
+    }
     _start(stack, "status-collector", ["status_collector"], collector, collector_port)
     return token
 
