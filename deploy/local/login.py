@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -21,7 +21,7 @@ def collector_url(owner_url: str, password: str) -> str:
 
 
 async def _ensure(owner_url: str, password: str) -> None:
-    connection: Any = await asyncpg.connect(owner_url)  # pyright: ignore[reportUnknownMemberType] - partly untyped
+    connection = await cast("Any", asyncpg).connect(owner_url)  # partly untyped
     try:
         if not await connection.fetchval("select 1 from pg_roles where rolname = $1", _LOGIN):
             await connection.execute(f"create role {_LOGIN} login in role {_GROUP}")
