@@ -158,6 +158,8 @@ class Connection:
             addresses=self._addresses,
             timeout_seconds=self._timeout_seconds,
         )
+        if self._closing:
+            raise _closed_meanwhile()
         self.broker_info |= self._link.info
         # Does not block: the socket is connected already.
         self._paho.connect(self._broker.host, self._broker.port, self._broker.keep_alive)
@@ -177,6 +179,8 @@ class Connection:
                 await self._disconnect(self._link)
         finally:
             self._end_calls()
+            if not self._accepted.done():
+                self._accepted.set_exception(_closed_meanwhile())
             self._release()
 
     async def _disconnect(self, link: Link) -> None:
@@ -360,13 +364,13 @@ class Connection:
         self._stop_writing(link)
 
     def _read(self) -> None:
-        link = self._link
+        link, read_packet, exactly_once = self._link, self._paho.loop_read, self._paho._in_messages
         assert link
         try:
             for _ in range(_BURST_PACKETS):
-                if self._paused or self._paho.loop_read() != 0:
+                if self._paused or read_packet() != 0:
                     return
-                if self._paho._in_messages:
+                if exactly_once:
                     self._take_exactly_once()
                 if not link.has_more:
                     return
@@ -377,6 +381,7 @@ class Connection:
 
     def _broken(self, error: Exception) -> None:
         """paho or a handler raised: the stream of packets cannot be trusted any more."""
+        self.pause()
         self._loop.call_exception_handler({"message": "MQTT connection broken", "exception": error})
         self._fail(RuntimeError(f"an internal error ({type(error).__name__}); the log has the rest"))
 
@@ -475,12 +480,16 @@ def _client(broker: Broker, client_id: str, password: str | None, max_inflight: 
         broker.host,
         broker.port,
         identifier=client_id,
-        username=broker.username,
+        username=broker.username or None,
         password=password,
         clean_session=broker.clean_session,
         protocol=aiomqtt.ProtocolVersion.V311,
         max_inflight_messages=max_inflight,
     )
+
+
+def _closed_meanwhile() -> ConnectionAbortedError:
+    return ConnectionAbortedError("closed by close() while it was opening")
 
 
 def _reason(code: Any) -> str:

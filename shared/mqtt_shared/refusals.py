@@ -305,7 +305,7 @@ _KINDS: list[tuple[type[BaseException], Callable[[BaseException, Attempt], Refus
     (ssl.SSLZeroReturnError, _closed),
     (ssl.SSLError, _tls),
     (socket.gaierror, _dns),
-    (UnicodeError, _invalid_host),
+    (ValueError, _invalid_host),
     (TimeoutError, _timeout),
     (ConnectionRefusedError, _connection_refused),
     (EOFError, _closed),

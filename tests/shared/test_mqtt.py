@@ -59,7 +59,7 @@ def connection(server: Any, inbox: Inbox | None = None, **options: Any) -> Conne
         "connect_timeout_seconds": 5,
     }
     own = {name: options.pop(name) for name in list(options) if name in named or name == "addresses"}
-    about: dict[str, Any] = {"host": "127.0.0.1", "port": server.port} | options
+    about: dict[str, Any] = {"host": "127.0.0.1", "port": getattr(server, "port", 0)} | options
     broker = Broker(**about)
     return Connection(broker, **(named | own))
 
@@ -105,6 +105,17 @@ async def test_a_message_arrives_with_all_its_fields(mosquitto: Mosquitto, topic
         assert (message.retain, message.duplicate) == (False, False)
         assert (message.mid > 0) == (qos > 0)
         assert message.received_at.utcoffset() is not None
+        assert one.ack(message)
+
+
+async def test_the_mqtt_listener_of_nats_is_a_broker_too(nats_mqtt: tuple[str, int], topic: str) -> None:
+    inbox, topic = Inbox(), topic.removeprefix("/")
+    options: dict[str, Any] = {"host": nats_mqtt[0], "port": nats_mqtt[1]}
+    async with opened(None, inbox, **options) as one:
+        assert await one.subscribe({topic: 1}) == {topic: 1}
+        await one.publish(topic, b"here", qos=1)
+        (message,) = await eventually(lambda: inbox.messages)
+        assert message.payload == b"here"
         assert one.ack(message)
 
 
@@ -592,6 +603,27 @@ async def test_close_before_open_and_after_a_refusal() -> None:
             await one.open()
         await one.close()
         await connection(server).close()
+
+
+async def test_closed_while_opening_it_is_over_at_once() -> None:
+    async with ScriptedBroker() as server:
+        one = connection(server, connect_timeout_seconds=30)
+        opening = asyncio.create_task(one.open())
+        await eventually(lambda: server.received)
+        await one.close()
+        with pytest.raises(ConnectRefusedError):
+            await asyncio.wait_for(opening, 2)
+        await asyncio.wait_for(server.left.wait(), 2)
+
+
+async def test_closed_before_it_reaches_the_broker() -> None:
+    async with ScriptedBroker() as server:
+        one = connection(server)
+        opening = asyncio.create_task(one.open())
+        await asyncio.sleep(0)
+        await one.close()
+        with pytest.raises(ConnectRefusedError):
+            await asyncio.wait_for(opening, 2)
 
 
 # Loss

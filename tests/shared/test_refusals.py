@@ -72,6 +72,7 @@ KINDS: dict[str, tuple[BaseException, Attempt]] = {
     "Host name lookup failed": (socket.gaierror(socket.EAI_AGAIN, "try again"), attempt("resolve")),
     "Host name lookup timed out": (TimeoutError(), attempt("resolve")),
     "Invalid host name": (UnicodeError("label too long"), attempt("resolve")),
+    "Invalid host name ": (ValueError("embedded null character"), attempt("resolve")),
     "Connection refused": (ConnectionRefusedError(111, "refused"), attempt("connect")),
     "Connection timed out": (TimeoutError(), attempt("connect")),
     "Host unreachable": (OSError(errno.EHOSTUNREACH, "no route"), attempt("connect")),
@@ -102,7 +103,7 @@ KINDS: dict[str, tuple[BaseException, Attempt]] = {
 def test_each_fault_has_an_error_of_its_own_and_says_what_to_change(name: str) -> None:
     error, tried = KINDS[name]
     refusal = explain(error, tried)
-    assert refusal.error == name
+    assert refusal.error == name.strip()
     assert len(refusal.details) > 30
     assert ":" in refusal.details
 
