@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import socket
 import time
@@ -121,6 +122,30 @@ async def test_running_instances_keep_every_message_and_their_session(
     assert instance.is_open
     await instance.close()
     await publisher.close()
+
+
+async def test_the_group_of_the_product_is_never_joined() -> None:
+    granted = b"\x90\x04\x00\x01\x01\x01"
+    async with ScriptedBroker(ACCEPTED, granted) as server:
+        assert (await attempt(server, {"$share/bre//a": 1, "b": 1})).status == "success"
+        await eventually(server.left.is_set)
+    subscribe = server.received[1]
+    # MQTT 3.1.1, 3.8: the length of the rest, then a packet id, then the filters, each with its length.
+    filters = [text.decode() for text in re.findall(rb"\x00.([^\x00\x01]+)\x01", subscribe[4:])]
+    assert len(filters) == 2
+    assert re.fullmatch(r"\$share/test-[0-9a-f]{16}//a", filters[0])
+    assert filters[1] == "b"
+
+
+async def test_the_session_is_its_own_and_ends_with_it() -> None:
+    async with ScriptedBroker(ACCEPTED) as server:
+        result = await attempt(server, client_id="configured", clean_session=False)
+        assert result.status == "success"
+    connect = server.received[0]
+    assert b"configured" not in connect
+    assert b"test-" in connect
+    # MQTT 3.1.1, 3.1.2.4: clean session.
+    assert connect[9] & 0b10
 
 
 async def test_a_stored_session_of_the_configured_client_id_stays(mosquitto: Mosquitto, topic: str) -> None:
