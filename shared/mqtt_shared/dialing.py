@@ -187,7 +187,7 @@ async def dial(
     """
     async with asyncio.timeout(timeout_seconds):
         attempt.stage = "resolve"
-        targets = addresses or await resolve(attempt.host, attempt.port)
+        targets = await resolve(attempt.host, attempt.port) if addresses is None else addresses
         attempt.stage = "connect"
         sock = await _connect_first(targets, attempt.port, timeout_seconds)
         try:

@@ -112,6 +112,8 @@ class Connection:
         self._tick: asyncio.TimerHandle | None = None
         self._calls = set[asyncio.Timeout]()
         self._writing = self._paused = self._closing = self._used = False
+        self._is_up = False
+        """From CONNACK on, before `open` returns: what is redelivered at once may be acknowledged at once."""
         self._said_goodbye = asyncio.Event()
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[Refusal] = self._loop.create_future()
@@ -122,11 +124,6 @@ class Connection:
     def is_open(self) -> bool:
         """Is the connection up, as far as is known?"""
         return self._attempt.stage == "connected" and self._is_up
-
-    @property
-    def _is_up(self) -> bool:
-        # Already before `open` returns: what is redelivered at once may be acknowledged at once.
-        return self._accepted.done() and not self._ended.done() and not self._closing
 
     # Opening and ending
 
@@ -173,7 +170,7 @@ class Connection:
         if self._closing:
             return
         was_open = self.is_open
-        self._closing = True
+        self._closing, self._is_up = True, False
         try:
             if was_open and self._link:
                 await self._disconnect(self._link)
@@ -207,6 +204,7 @@ class Connection:
             self._end(explain(error, self._attempt))
 
     def _end(self, refusal: Refusal) -> None:
+        self._is_up = False
         self._ended.set_result(refusal)
         self._end_calls()
         if self._attempt.stage == "connected":
@@ -224,6 +222,7 @@ class Connection:
                 scope.reschedule(self._loop.time())
 
     def _release(self) -> None:
+        self._is_up = False
         if self._tick:
             self._tick.cancel()
         if self._link:
@@ -430,6 +429,7 @@ class Connection:
         # A refusal is told when paho has closed the connection.
         if not reason.is_failure and not self._accepted.done():
             self.session_present = bool(flags.session_present)
+            self._is_up = True
             self._accepted.set_result(None)
 
     def _disconnected(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:

@@ -446,6 +446,10 @@ async def test_the_next_address_is_tried(mosquitto: Mosquitto) -> None:
         assert one.broker_info["address"] == "127.0.0.1"
 
 
+async def test_no_address_means_no_connection(mosquitto: Mosquitto) -> None:
+    assert (await refusal(mosquitto, host="localhost", addresses=[])).error == "Connection failed"
+
+
 async def test_a_connection_is_one_attempt(mosquitto: Mosquitto) -> None:
     async with opened(mosquitto) as one:
         with pytest.raises(RuntimeError, match="one attempt"):
