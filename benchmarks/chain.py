@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 import aiohttp
 import aiomqtt
 import nats
+from pydantic import SecretStr
 
-from product_instance import ProductInstance
+from product_instance import Event, InstanceSettings, ProductInstance
 
 from .figures import Figure, percentile, ratio_figure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from .servers import Servers
 
@@ -71,7 +72,7 @@ def _figure(name: str, times: tuple[list[float], list[float]], share: float, goa
 
 
 @contextlib.asynccontextmanager
-async def _publisher(servers: Servers) -> AsyncIterator[None]:
+async def _publisher(servers: Servers) -> AsyncGenerator[None]:
     process = await asyncio.create_subprocess_exec(
         *_command("benchmarks.ticks", str(servers.mqtt_port), _TOPIC, str(_PUBLISH_SECONDS))
     )
@@ -91,7 +92,7 @@ def _command(module: str, *arguments: str) -> tuple[str, ...]:
 @contextlib.asynccontextmanager
 async def _our_chain(
     servers: Servers, session: aiohttp.ClientSession
-) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+) -> AsyncGenerator[Callable[[], Awaitable[float]]]:
     product = await servers.call("POST", "/products", {"name": "bench-chain"})
     path = f"/products/{product['id']}/mqtt-config"
     config = {
@@ -108,15 +109,17 @@ async def _our_chain(
     headers = {"Authorization": f"Bearer {servers.token}"}
     first: asyncio.Queue[float] = asyncio.Queue()
     instance = ProductInstance(
-        product_id=product["id"],
-        product_key=product["product_key"],
-        nats_url=servers.nats_url,
-        state_dir=servers.directory / "state",
-        instance_id="bench",
+        InstanceSettings(
+            product_id=product["id"],
+            product_key=SecretStr(product["product_key"]),
+            nats_url=servers.nats_url,
+            state_dir=servers.directory / "state",
+            instance_id="bench",
+        )
     )
 
     @instance.action("tick")
-    async def tick(event: Any) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+    async def tick(event: Event, action: Mapping[str, Any]) -> None:  # pyright: ignore[reportUnusedFunction] - registered
         first.put_nowait(time.perf_counter())
 
     async def switch(*, enabled: bool) -> None:
@@ -150,7 +153,7 @@ async def _silence(queue: asyncio.Queue[float]) -> None:
 @contextlib.asynccontextmanager
 async def _bare_chain(
     servers: Servers, session: aiohttp.ClientSession
-) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+) -> AsyncGenerator[Callable[[], Awaitable[float]]]:
     first: asyncio.Queue[float] = asyncio.Queue()
     bus: Any = await cast("Any", nats).connect(servers.nats_url)
     async with aiomqtt.Client("127.0.0.1", servers.mqtt_port) as client:

@@ -22,7 +22,7 @@ from deploy.local.process import Guard
 from mqtt_shared.sealing import new_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
 __all__ = ["Servers", "serve"]
 
@@ -56,7 +56,7 @@ class Servers(Struct, kw_only=True):
 
 
 @contextlib.asynccontextmanager
-async def serve(directory: Path) -> AsyncIterator[Servers]:
+async def serve(directory: Path) -> AsyncGenerator[Servers]:
     """PostgreSQL (commits wait for the disk), NATS, MQTT broker, config-service and the bare handlers."""
     guard = Guard()
     logs = directory / "logs"
@@ -87,7 +87,7 @@ async def serve(directory: Path) -> AsyncIterator[Servers]:
 @contextlib.asynccontextmanager
 async def _services(
     directory: Path, database_url: str, nats_url: str, mqtt_port: int
-) -> AsyncIterator[Servers]:
+) -> AsyncGenerator[Servers]:
     await asyncio.to_thread(upgrade, database_url)
     servers = Servers(
         directory=directory,
@@ -118,7 +118,7 @@ async def _services(
 @contextlib.asynccontextmanager
 async def _process(
     directory: Path, module: str, *arguments: str | Mapping[str, str]
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     environment = {
         name: value for given in arguments if not isinstance(given, str) for name, value in given.items()
     }
