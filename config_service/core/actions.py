@@ -98,8 +98,8 @@ _COMMON = {
     "description": {"type": "string", "maxLength": MAX_DESCRIPTION},
     "conditions": {
         "type": "object",
-        "description": "Every key, a dotted path into the payload, must match the event: a scalar means equal, "
-        'a list one of, "ANY" always.',
+        "description": "Every key, a dotted path into the payload, must match the event: a scalar means "
+        'equal, a list one of, "ANY" always.',
     },
 }
 
@@ -141,7 +141,8 @@ def faults(action: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]
     """What is wrong with an action beside its config: (place in the action, message, type of fault)."""
     kind = action.get("type")
     if not isinstance(kind, str):
-        yield (("type",), *(_wrong(kind, "a string") if "type" in action else ("is required", "missing")))
+        msg, fault = _wrong(kind, "a string") if "type" in action else ("is required", "missing")
+        yield ("type",), msg, fault
     elif not 1 <= len(kind) <= MAX_NAME:
         yield ("type",), f"must have 1 to {MAX_NAME} characters", "too_short" if not kind else "too_long"
     yield from _text_faults(action)

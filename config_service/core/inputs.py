@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from .actions import ACTION_SCHEMA
 from .model import Role
 
 __all__ = [
@@ -37,8 +36,10 @@ SubscriptionName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,99}$")]
 Topic = Annotated[str, Meta(min_length=1, max_length=512)]
 VariableName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 VariableValue = Annotated[str, Meta(max_length=255, pattern="^[^\\x00]*$")]
-# `core/actions.py` says more about what stands in one.
-Action = Annotated[dict[str, Any], Meta(extra={"check": "action"}, extra_json_schema=ACTION_SCHEMA)]
+# `core/actions.py` says what stands in one, and has its schema.
+Action = Annotated[
+    dict[str, Any], Meta(extra={"check": "action"}, extra_json_schema={"$ref": "#/components/schemas/Action"})
+]
 Actions = Annotated[list[Action], Meta(max_length=50)]
 
 

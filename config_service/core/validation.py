@@ -231,7 +231,7 @@ def _check(value: object, kind: inspect.Type, loc: Loc, found: _Faults) -> None:
         return
     if isinstance(kind, inspect.Metadata):
         _check(value, kind.type, loc, found)
-        _check_extra(value, kind.extra or {}, loc, found)
+        _check_extra(value, cast("dict[str, Any]", kind.extra or {}), loc, found)  # pyright: ignore[reportUnknownMemberType] - a bare dict in msgspec
         return
     if isinstance(kind, inspect.UnionType):
         _check_union(value, kind, loc, found)

@@ -1,0 +1,183 @@
+"""The composition root: everything is built here, in one line, and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+import secrets
+import signal
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from . import problem
+from .auth import Authenticator
+from .backend import BackendSettings, open_backend
+from .core.validation import MAX_BYTES
+from .metrics import Metrics
+from .openapi import document
+from .routes import ROUTES
+from .routing import SERVICE, Service, bind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp.typedefs import Handler
+
+    from .settings import ServeSettings
+
+__all__ = ["DIED", "create_app", "openapi_json", "serve"]
+
+log = structlog.get_logger("config_service")
+
+DIED = web.AppKey("died", asyncio.Future[None])
+"""Done with the error when something without which the service is half dead has ended."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+def create_app(settings: ServeSettings) -> web.Application:
+    """The application. It serves at once; whatever needs the database answers 503 until that is there."""
+    service = Service(settings, Authenticator(settings.admin_token.get_secret_value()), Metrics())
+    service.openapi = openapi_json()
+    # One byte more: a body of exactly the most bytes is still read.
+    app = web.Application(middlewares=[_boundary], client_max_size=MAX_BYTES + 1)
+    app[SERVICE] = service
+    app.cleanup_ctx.append(_backend)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, bind(route, service))
+    return app
+
+
+@functools.cache
+def openapi_json() -> bytes:
+    """The OpenAPI document."""
+    return msgspec.json.format(msgspec.json.encode(document(ROUTES)), indent=2) + b"\n"
+
+
+async def _backend(app: web.Application) -> AsyncIterator[None]:
+    app[DIED] = died = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(_run_backend(app[SERVICE]), name="backend")
+    task.add_done_callback(functools.partial(_note_death, died))
+    yield
+    task.cancel()
+    await asyncio.wait([task])
+    died.cancel()
+
+
+async def _run_backend(service: Service) -> None:
+    settings = service.settings
+    async with open_backend(
+        BackendSettings(
+            database_url=settings.database_url,
+            nats_url=settings.nats_url,
+            keys=settings.keys,
+            subjects=settings.subjects,
+            pool_size=settings.database_pool_size,
+            bucket_replicas=settings.nats_replicas,
+        )
+    ) as backend:
+        service.usecases = backend.usecases
+        log.info("ready")
+        try:
+            await backend.died
+        finally:
+            service.usecases = None
+
+
+def _note_death(died: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and not died.done():
+        died.set_exception(task.exception() or RuntimeError("the backend has ended by itself"))
+        # Asked for here: without a process that waits for it, it would be told as never retrieved.
+        died.exception()
+
+
+@web.middleware
+async def _boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error becomes a problem, every request one log line and one measurement."""
+    started = perf_counter()
+    request_id = _request_id(request)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    response = await _answered(request, handler, request_id)
+    headers = response.headers
+    headers["X-Request-ID"] = request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "no-store")
+    _record(request, response.status, perf_counter() - started)
+    return response
+
+
+async def _answered(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Exception as error:
+        if isinstance(error, ConnectionError | web.RequestPayloadError):
+            # The client went away in the middle of its body; nobody reads the answer.
+            return problem.answer(400, "bad-request", "The body ended early")
+        response = problem.of(error)
+        if response is None:
+            log.exception("defect")
+            response = problem.unexpected(request_id)
+        return response
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get("X-Request-ID")
+    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _record(request: web.Request, status: int, seconds: float) -> None:
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "unmatched"
+    method = request.method if request.method in _METHODS else "other"
+    request.config_dict[SERVICE].metrics.request(route, method, status, seconds)
+    log.info(
+        "request",
+        method=method,
+        route=route,
+        status=status,
+        duration_ms=round(seconds * 1000, 3),
+        actor=request.get("actor"),
+    )
+
+
+async def serve(settings: ServeSettings) -> None:
+    """Serve until SIGTERM or SIGINT: stop accepting, let running requests end, close everything.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        Exception: what ended the backend, such as a database that is newer than this code.
+    """
+    app = create_app(settings)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=False, shutdown_timeout=settings.shutdown_timeout_seconds
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+        host, port = runner.addresses[0][:2]
+        log.info("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        await _until_stopped(app[DIED])
+    finally:
+        await runner.cleanup()
+        log.info("stopped")
+
+
+async def _until_stopped(died: asyncio.Future[None]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait([stopped, died], return_when=asyncio.FIRST_COMPLETED)
+    if stopped.done():
+        log.info("stopping")
+        return
+    stopped.cancel()
+    await died

@@ -1,0 +1,23 @@
+"""The table of all routes: what is registered is what is documented."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import configs, docs, health, instances, products, revisions, subscriptions, tokens
+
+if TYPE_CHECKING:
+    from ..routing import Route
+
+__all__ = ["ROUTES"]
+
+ROUTES: tuple[Route, ...] = (
+    *configs.ROUTES,
+    *subscriptions.ROUTES,
+    *instances.ROUTES,
+    *revisions.ROUTES,
+    *products.ROUTES,
+    *tokens.ROUTES,
+    *health.ROUTES,
+    *docs.ROUTES,
+)

@@ -1,0 +1,329 @@
+"""One table of routes: what is served, who may call it, and what the OpenAPI document says about it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from aiohttp import hdrs, web
+from msgspec import Struct
+
+from .auth import check_product, check_role
+from .core import validation
+from .core.errors import Fault, InvalidInputError, NotFoundError, UnavailableError
+from .core.model import Role, Write
+from .preconditions import Preconditions, wait_seconds
+
+if TYPE_CHECKING:
+    from .auth import Authenticator
+    from .core.model import Principal
+    from .metrics import Metrics
+    from .settings import ServeSettings
+    from .usecases import Usecases
+
+__all__ = [
+    "CURSOR",
+    "DRY_RUN",
+    "LIMIT",
+    "LIVE",
+    "SERVICE",
+    "Call",
+    "Handler",
+    "Query",
+    "Route",
+    "Service",
+    "bind",
+]
+
+_MAX_ID = 2**31 - 1
+_MAX_REVISION = 2**63 - 1
+_INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
+_LONGEST_INTEGER = 20
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """One query parameter. `least` and `most` bound an integer, or the length of a string."""
+
+    name: str
+    kind: Literal["boolean", "integer", "string"]
+    description: str
+    default: bool | int | str | None = None
+    required: bool = False
+    least: int = 0
+    most: int = 0
+
+
+LIVE = Query(
+    name="live", kind="boolean", default=True, description="false leaves status and stats out and allows 304."
+)
+DRY_RUN = Query(
+    name="dry_run", kind="boolean", default=False, description="Validate and tell the effect; write nothing."
+)
+LIMIT = Query(
+    name="limit", kind="integer", default=100, least=1, most=200, description="Most elements of the page."
+)
+CURSOR = Query(
+    name="cursor", kind="string", least=1, most=200, description="`next_cursor` of the page before."
+)
+
+
+class Service:
+    """What every handler can reach. `usecases` is None until the database is there."""
+
+    def __init__(self, settings: ServeSettings, authenticator: Authenticator, metrics: Metrics) -> None:
+        self.settings = settings
+        self.authenticator = authenticator
+        self.metrics = metrics
+        self.tests = asyncio.Semaphore(settings.test_concurrency)
+        self.openapi = b""
+        self._usecases: Usecases | None = None
+
+    @property
+    def usecases(self) -> Usecases:
+        """Raises UnavailableError while the service waits for the database."""
+        if self._usecases is None:
+            raise UnavailableError("the database")
+        return self._usecases
+
+    @usecases.setter
+    def usecases(self, usecases: Usecases | None) -> None:
+        self._usecases = usecases
+
+    async def down(self) -> dict[str, str]:
+        """What is down, by name, and why; empty when all is there."""
+        if self._usecases is None:
+            return {"postgresql": "waiting for the first connection"}
+        return await self._usecases.check_ready()
+
+    async def measure(self) -> None:
+        """Bring the gauges up to date.
+
+        Raises:
+            UnavailableError: PostgreSQL is away.
+        """
+        down = await self.down()
+        for dependency in ("postgresql", "nats"):
+            self.metrics.up.labels(dependency).set(dependency not in down)
+        if self._usecases is not None:
+            self.metrics.configs_behind(await self._usecases.configs_behind())
+
+
+SERVICE = web.AppKey("service", Service)
+
+
+class Call:
+    """One request, checked: who asks, ids, query, body."""
+
+    __slots__ = ("body", "ids", "principal", "query", "request", "service")
+
+    def __init__(self, request: web.Request, service: Service) -> None:
+        self.request = request
+        self.service = service
+        self.principal: Principal | None = None
+        self.ids = dict[str, int]()
+        self.query = dict[str, Any]()
+        self.body: Any = None
+
+    @property
+    def usecases(self) -> Usecases:
+        """What the service does."""
+        return self.service.usecases
+
+    @property
+    def product_id(self) -> int:
+        """The product of the path."""
+        return self.ids["product_id"]
+
+    @property
+    def actor(self) -> str:
+        """Name of the token."""
+        return self.principal.name if self.principal else ""
+
+    @property
+    def page(self) -> tuple[int, str | None]:
+        """`limit` and `cursor`."""
+        return self.query["limit"], self.query["cursor"]
+
+    @property
+    def wait_seconds(self) -> int | None:
+        """N of `Prefer: wait=N`."""
+        return wait_seconds(self.request.headers.getall("Prefer", ()))
+
+    @property
+    def plain_write(self) -> Write:
+        """How a write is to be done that no revision stands in the way of."""
+        return Write(actor=self.actor, dry_run=bool(self.query.get("dry_run")))
+
+    async def write(self) -> Write:
+        """How the write is to be done, after `If-Match` and `If-None-Match` have been weighed."""
+        return await Preconditions(self.request.headers).write(
+            self.actor, dry_run=bool(self.query.get("dry_run")), current=self._current_revision
+        )
+
+    async def _current_revision(self) -> int | None:
+        answer = await self.usecases.get_config(self.product_id, live=False)
+        return answer.revision if answer.mqtt_config else None
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One operation. `role` None: no token is needed. `answers`: the body's type, or its media type."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    name: str
+    """The operationId."""
+    tag: str
+    summary: str
+    handler: Handler
+    role: Role | None
+    answers: dict[int, Any]
+    description: str = ""
+    all_products: bool = False
+    """A token that is limited to some products does not do."""
+    query: tuple[Query, ...] = ()
+    body: Any = None
+    body_optional: bool = False
+    example: Any = None
+    """Of the body."""
+    problems: tuple[int, ...] = ()
+    """Statuses beside those that follow from the rest."""
+    etag: bool = False
+    if_none_match: bool = False
+    if_match: bool = False
+    prefer: bool = False
+    hidden: bool = False
+    """A file of the documentation page: not in the OpenAPI document."""
+
+
+def bind(route: Route, service: Service) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The aiohttp handler of a route."""
+    path_names = re.findall(r"{(\w+)}", route.path)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        call = Call(request, service)
+        if route.role is not None:
+            await _authorize(call, route)
+        call.ids = _ids(request, path_names)
+        if call.principal and "product_id" in call.ids:
+            check_product(call.principal, call.product_id)
+        faults = _read_query(call, route)
+        if route.body is not None:
+            await _read_body(call, route, faults)
+        if faults:
+            raise InvalidInputError(faults)
+        return await route.handler(call)
+
+    return handle
+
+
+async def _authorize(call: Call, route: Route) -> None:
+    assert route.role
+    header = call.request.headers.get(hdrs.AUTHORIZATION)
+    call.principal = await call.service.authenticator.principal(
+        header, lambda token: call.usecases.authenticate(token)
+    )
+    call.request["actor"] = call.principal.name
+    check_role(call.principal, route.role, all_products=route.all_products)
+
+
+def _ids(request: web.Request, names: list[str]) -> dict[str, int]:
+    faults, ids = list[Fault](), dict[str, int]()
+    for name in names:
+        text = request.match_info[name]
+        most = _MAX_REVISION if name == "revision" else _MAX_ID
+        if not _INTEGER.fullmatch(text):
+            faults.append(Fault(loc=["path", name], msg="must be an integer", type="wrong_type"))
+        elif len(text) > _LONGEST_INTEGER or not 1 <= int(text) <= most:
+            raise NotFoundError(f"there is no {name.removesuffix('_id')} {text[:_LONGEST_INTEGER]}")
+        else:
+            ids[name] = int(text)
+    if faults:
+        raise InvalidInputError(faults)
+    return ids
+
+
+def _read_query(call: Call, route: Route) -> list[Fault]:
+    given = call.request.query
+    if not given and not route.query:
+        return []
+    known = {query.name: query for query in route.query}
+    faults = [_unknown(name, known) for name in dict.fromkeys(given) if name not in known]
+    for query in route.query:
+        values = given.getall(query.name, ())
+        try:
+            call.query[query.name] = _value(query, values)
+        except ValueError as error:
+            faults.append(Fault(loc=["query", query.name], msg=str(error), type="invalid_parameter"))
+    return faults
+
+
+def _unknown(name: str, known: dict[str, Query]) -> Fault:
+    msg = f"is not a known parameter; known are: {', '.join(known) or 'none'}"
+    return Fault(loc=["query", validation.shown(name)], msg=msg, type="unknown_parameter")
+
+
+def _value(query: Query, values: list[str] | tuple[()]) -> bool | int | str | None:
+    if not values:
+        if query.required:
+            raise ValueError("is required")
+        return query.default
+    if len(values) > 1:
+        raise ValueError("must appear only once")
+    return _READ[query.kind](query, values[0])
+
+
+def _boolean(_: Query, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+def _integer(query: Query, text: str) -> int:
+    if _INTEGER.fullmatch(text) and len(text) <= _LONGEST_INTEGER and query.least <= int(text) <= query.most:
+        return int(text)
+    raise ValueError(f"must be an integer from {query.least} to {query.most}")
+
+
+def _string(query: Query, text: str) -> str:
+    if not query.least <= len(text) <= query.most or not text.isascii() or not text.isprintable():
+        raise ValueError(f"must be {query.least} to {query.most} printable ASCII characters")
+    return text
+
+
+_READ: dict[str, Callable[[Query, str], bool | int | str]] = {
+    "boolean": _boolean,
+    "integer": _integer,
+    "string": _string,
+}
+
+
+async def _read_body(call: Call, route: Route, faults: list[Fault]) -> None:
+    raw = await _raw_body(call.request)
+    if not raw and route.body_optional:
+        raw = b"{}"
+    elif not _is_json(call.request.content_type):
+        raise web.HTTPUnsupportedMediaType(headers={"Accept": "application/json"})
+    try:
+        call.body = validation.read(raw, route.body)
+    except InvalidInputError as error:
+        faults += error.faults
+
+
+async def _raw_body(request: web.Request) -> bytes:
+    too_large = (request.content_length or 0) > validation.MAX_BYTES
+    # Without a length, aiohttp counts while it reads (client_max_size).
+    raw = b"" if too_large else await request.read()
+    if too_large or len(raw) > validation.MAX_BYTES:
+        raise web.HTTPRequestEntityTooLarge(validation.MAX_BYTES, request.content_length or len(raw))
+    return raw
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type == "application/json" or (
+        content_type.startswith("application/") and content_type.endswith("+json")
+    )
