@@ -40,9 +40,7 @@ class Collector:
         self.buffer = Buffer(settings.flush_size, MAX_UNACKNOWLEDGED)
         self.metrics.waiting.set_function(lambda: len(self.buffer))
         drops = Drops(self.metrics)
-        self.consumer = Consumer(
-            settings.subjects, settings.heartbeat_retention_hours * 3600, self.buffer, drops, self.metrics
-        )
+        self.consumer = Consumer(settings, self.buffer, drops, self.metrics)
         self.flusher = Flusher(self.buffer, store, self.consumer.publish, drops, self.metrics)
         self.sweeper = Sweeper(
             store, self._hearing, self.consumer.publish, settings.boot_retention_days * 86400, self.metrics

@@ -32,11 +32,10 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
-    from mqtt_shared.subjects import Subjects
-
     from .buffer import Buffer
     from .drops import Drops
     from .metrics import Metrics
+    from .settings import CollectorSettings
 
 __all__ = ["CONSUMER", "MAX_UNACKNOWLEDGED", "Consumer"]
 
@@ -45,7 +44,6 @@ log = structlog.get_logger(__name__)
 CONSUMER = "status-collector"
 MAX_UNACKNOWLEDGED = 50_000
 """Delivered and not committed, of all collectors together: the stream delivers no more then."""
-_ACK_WAIT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _TOLERATED_LAG = 1_000
 _FAULTS = (NatsError, OSError, TimeoutError)
@@ -64,10 +62,15 @@ class Consumer:
     """Heartbeats come through, and the backlog has been worked off."""
 
     def __init__(
-        self, subjects: Subjects, retention_seconds: float, buffer: Buffer, drops: Drops, metrics: Metrics
+        self,
+        settings: CollectorSettings,
+        buffer: Buffer,
+        drops: Drops,
+        metrics: Metrics,
     ) -> None:
-        self._subjects = subjects
-        self._retention = retention_seconds
+        self._subjects = settings.subjects
+        self._retention = settings.heartbeat_retention_hours * 3600
+        self._redelivery = settings.redelivery_seconds
         self._buffer = buffer
         self._drops = drops
         self._metrics = metrics
@@ -176,7 +179,7 @@ class Consumer:
             deliver_group=CONSUMER,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=_ACK_WAIT_SECONDS,
+            ack_wait=self._redelivery,
             max_ack_pending=MAX_UNACKNOWLEDGED,
         )
 

@@ -25,6 +25,12 @@ class CollectorSettings(NatsSettings):
     sweep_interval_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Time between two looks for stale instances."
     )
+    redelivery_seconds: float = Field(
+        default=10,
+        ge=0.5,
+        le=300,
+        description="After this the stream delivers again what a collector took and did not commit.",
+    )
     heartbeat_retention_hours: float = Field(
         default=168, gt=0, le=8760, description="How long the stream keeps the last heartbeat of a boot."
     )

@@ -70,6 +70,7 @@ def environment(collector_url: str, nats_server: Nats, nats_root: str) -> dict[s
         "HTTP_PORT": "0",
         "FLUSH_INTERVAL_SECONDS": "0.02",
         "SWEEP_INTERVAL_SECONDS": "0.05",
+        "REDELIVERY_SECONDS": "1",
         "LOG_FORMAT": "json",
     }
 

@@ -124,6 +124,7 @@ class Fleet:
         self.random = random.Random(self.seed)
         self._boots = dict.fromkeys(self.instances, 0)
         self._seq: dict[str, int] = defaultdict(int)
+        self._sent: list[Heartbeat] = []
 
     @property
     def instances(self) -> list[str]:
@@ -142,7 +143,11 @@ class Fleet:
                 self.model[instance, self._boot(instance), subscription] += self.random.randrange(5)
             if self.random.random() < 0.8:
                 beats.append(self._report(instance))
-        return beats + self.random.sample(beats, len(beats) // 3)
+        repeated = self.random.sample(beats, len(beats) // 3)
+        # Late ones of boots that run: of a boot that has ended the stream must keep the goodbye.
+        late = [beat for beat in self._sent if beat.boot_id == self._boot(beat.instance_id)]
+        self._sent = beats
+        return beats + repeated + self.random.sample(late, len(late) // 4)
 
     def last(self) -> list[Heartbeat]:
         """What every running boot reports in the end."""

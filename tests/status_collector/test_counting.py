@@ -1,0 +1,246 @@
+"""The pure core: fold and merge against a grow-only counter, liveness, aggregation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from mqtt_shared.messages import Counters, Heartbeat, MalformedMessageError, encode
+from mqtt_shared.subjects import Subjects
+from status_collector.core.aggregate import aggregate, count
+from status_collector.core.check import ForeignHeartbeatError, check
+from status_collector.core.fold import fold, hear, highest_of_each
+from status_collector.core.liveness import Attention, liveness
+from status_collector.core.merge import add, merge, without
+from status_collector.core.model import BootKey, Heard, Instance, InstanceKey, Live, State, Status, StoredBoot
+
+from .support import EPOCH, heartbeat
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+KEY = InstanceKey(1, "i1")
+NOW = EPOCH + timedelta(hours=1)
+
+
+def seconds(amount: float) -> timedelta:
+    return timedelta(seconds=amount)
+
+
+class Stored:
+    """What the database would hold of one instance."""
+
+    def __init__(self) -> None:
+        self.instance: Instance | None = None
+        self.boots: dict[str, StoredBoot] = {}
+        self.totals: dict[int, Counters] = {}
+        self.total = Counters()
+
+    def flush(self, heard: Sequence[Heard], now: datetime = NOW, clock: float = 0) -> None:
+        change = merge(KEY, self.instance, self.boots, fold(heard).values(), now, clock)
+        self.boots |= change.boots
+        self.instance = change.instance or self.instance
+        self.total = add(self.total, change.total)
+        for key, gained in change.gained.items():
+            self.totals[key] = add(self.totals.get(key, Counters()), gained)
+
+
+counted = st.integers(0, 1000)
+beats = st.builds(
+    heartbeat,
+    st.dictionaries(st.integers(1, 4), counted, max_size=4),
+    seq=st.integers(1, 6),
+    boot=st.sampled_from(["b1", "b2", "b3"]),
+    stopping=st.booleans(),
+)
+heards = st.lists(st.builds(hear, beats, st.sampled_from([0.0, 1.0, 2.0])), max_size=12)
+
+
+@given(heards, st.randoms())
+def test_fold_knows_no_order_and_no_repeats(heard: list[Heard], choose: random.Random) -> None:
+    mixed = heard + choose.sample(heard, len(heard) // 2)
+    choose.shuffle(mixed)
+    assert fold(mixed) == fold(heard)
+
+
+@given(heards, st.integers(0, 12))
+def test_fold_of_folds_is_the_fold(heard: list[Heard], cut: int) -> None:
+    halves = [*fold(heard[:cut]).values(), *fold(heard[cut:]).values()]
+    assert fold(halves) == fold(heard)
+
+
+@given(st.lists(heards, max_size=5), st.randoms())
+def test_totals_are_the_sum_of_maxima_however_batches_fall(
+    batches: list[list[Heard]], choose: random.Random
+) -> None:
+    reference: dict[tuple[str, int], int] = {}
+    for heard in (each for batch in batches for each in batch):
+        for key, counted in heard.counters.items():
+            place = (heard.heartbeat.boot_id, key)
+            reference[place] = max(reference.get(place, 0), counted.messages_received)
+    stored = Stored()
+    again = choose.sample(batches, len(batches) // 2)
+    for batch in batches + again:
+        before = stored.total.messages_received
+        stored.flush(batch)
+        assert stored.total.messages_received >= before
+    wanted = {sub: sum(n for (_, key), n in reference.items() if key == sub) for sub in range(1, 5)}
+    assert {sub: stored.totals.get(sub, Counters()).messages_received for sub in range(1, 5)} == wanted
+    assert stored.total.messages_received == sum(wanted.values())
+
+
+@given(heards, heards)
+def test_a_batch_that_was_stored_changes_nothing_more(first: list[Heard], second: list[Heard]) -> None:
+    stored = Stored()
+    stored.flush(first)
+    stored.flush(second)
+    change = merge(KEY, stored.instance, stored.boots, fold(first + second).values(), NOW, 0)
+    assert (change.boots, change.gained, change.current) == ({}, {}, None)
+
+
+@given(st.dictionaries(st.integers(1, 3), st.builds(Counters, messages_received=counted)))
+def test_the_maximum_with_itself_is_itself(counters: dict[int, Counters]) -> None:
+    assert highest_of_each(counters, counters) == counters
+    assert highest_of_each(counters, {}) == counters
+
+
+def at(boot: str, seq: int, received: float = 0, **changes: Any) -> list[Heard]:
+    return [hear(heartbeat(boot=boot, seq=seq, interval=5, **changes), received)]
+
+
+def current(stored: Stored) -> tuple[str, str]:
+    assert stored.instance is not None
+    return stored.instance.boot_id, stored.instance.state
+
+
+def test_a_later_boot_takes_over_and_an_earlier_one_does_not() -> None:
+    stored = Stored()
+    stored.flush(at("b1", 9))
+    stored.flush(at("b2", 1))
+    stored.flush(at("b1", 10))
+    assert current(stored) == ("b2", "live")
+
+
+@pytest.mark.parametrize(
+    ("after", "goodbye", "wanted"), [(14, False, "b9"), (16, False, "b1"), (1, True, "b1")]
+)
+def test_a_boot_whose_clock_went_back_waits_until_the_stored_one_is_not_live(
+    after: float, goodbye: bool, wanted: str
+) -> None:
+    stored = Stored()
+    stored.flush(at("b9", 1, stopping=goodbye))
+    stored.flush(at("b1", 1), NOW + seconds(1) if goodbye else NOW + seconds(after), clock=0)
+    assert current(stored)[0] == wanted
+
+
+def test_its_state_waits_but_its_counts_do_not() -> None:
+    stored = Stored()
+    stored.flush([hear(heartbeat({1: 5}, boot="b9"), 0)])
+    stored.flush([hear(heartbeat({1: 7}, boot="b1"), 0)])
+    assert current(stored) == ("b9", "live")
+    assert stored.totals[1].messages_received == 12
+
+
+def test_a_repeat_is_no_sign_of_life_and_a_later_heartbeat_revives() -> None:
+    stored = Stored()
+    stored.flush(at("b1", 1, stopping=True))
+    stored.flush(at("b1", 1), NOW + seconds(60), clock=60)
+    assert current(stored) == ("b1", "stopped")
+    stored.flush(at("b1", 2, received=60), NOW + seconds(60), clock=60)
+    assert current(stored) == ("b1", "live")
+
+
+def test_time_in_the_buffer_counts_as_silence() -> None:
+    stored = Stored()
+    stored.flush(at("b1", 1, received=10), NOW, clock=40)
+    assert stored.instance is not None
+    assert stored.instance.last_heartbeat_at == NOW - seconds(30)
+
+
+def test_counters_of_other_products_are_left_out() -> None:
+    heard = hear(heartbeat({1: 5, 2: 6}), 0)
+    assert without(heard, [2]).counters.keys() == {1}
+    assert without(heard, [3]) is heard
+
+
+@pytest.mark.parametrize(
+    ("state", "silent", "listened", "wanted"),
+    [
+        ("live", 14.9, 100, "live"),
+        ("live", 15.0, 100, "live"),
+        ("live", 15.1, 100, "stale"),
+        ("live", 3600, 14.9, "live"),
+        ("live", 3600, 15.1, "stale"),
+        ("stale", 3600, 100, "stale"),
+        ("stopped", 3600, 100, "stopped"),
+    ],
+)
+def test_live_until_three_intervals_pass_in_which_somebody_listened(
+    state: State, silent: float, listened: float, wanted: str
+) -> None:
+    assert liveness(state, NOW - seconds(silent), 5, NOW, NOW - seconds(listened)) == wanted
+
+
+def test_attention_begins_anew_after_every_gap() -> None:
+    attention = Attention(5)
+    assert attention.observe(hearing=False, now=NOW) is None
+    assert attention.observe(hearing=True, now=NOW + seconds(1)) == NOW + seconds(1)
+    assert attention.observe(hearing=True, now=NOW + seconds(2)) == NOW + seconds(1)
+    assert attention.observe(hearing=True, now=NOW + seconds(60)) == NOW + seconds(60), "the process slept"
+    assert attention.observe(hearing=False, now=NOW + seconds(61)) is None
+    assert attention.observe(hearing=True, now=NOW + seconds(62)) == NOW + seconds(62)
+    attention.lose()
+    assert attention.observe(hearing=True, now=NOW + seconds(63)) == NOW + seconds(63)
+
+
+def test_status_follows_the_live_instances() -> None:
+    up = aggregate(Status(), Live(connected=1, subscribed_topics_count=3, client_id="c"), EPOCH)
+    assert (up.connected, up.last_connected_at, up.last_disconnected_at) == (True, EPOCH, None)
+    assert (up.subscribed_topics_count, up.client_id) == (3, "c")
+    more = aggregate(up, Live(connected=2, connection_error="refused"), NOW)
+    assert (more.last_connected_at, more.connection_error) == (EPOCH, "refused")
+    down = aggregate(more, Live(client_id="c", subscribed_topics_count=3), NOW)
+    assert (down.connected, down.last_connected_at, down.last_disconnected_at) == (False, EPOCH, NOW)
+    assert (down.subscribed_topics_count, down.client_id, down.connection_error) == (0, None, None)
+    assert aggregate(down, Live(), NOW + seconds(5)).last_disconnected_at == NOW
+
+
+def test_status_counts_up() -> None:
+    status = count(Status(messages_received=5, last_message_at=NOW), Counters(messages_received=2))
+    assert (status.messages_received, status.last_message_at) == (7, NOW)
+
+
+def checked(beat: Heartbeat) -> Heartbeat:
+    subject = Subjects("mqtt").heartbeat(beat.product_id, beat.instance_id, beat.boot_id)
+    return check(subject, encode(beat), NOW)
+
+
+def test_times_are_brought_to_utc_and_none_lies_ahead() -> None:
+    ahead = Counters(messages_received=1, last_message_at=datetime(2099, 1, 1, tzinfo=UTC))
+    beat = checked(heartbeat(counters={"1": ahead}))
+    assert beat.counters["1"].last_message_at == NOW
+
+
+@pytest.mark.parametrize(
+    "subject", ["mqtt.heartbeat.2.i1.b1", "mqtt.heartbeat.1.i2.b1", "mqtt.heartbeat.1.i1.b2"]
+)
+def test_a_heartbeat_for_somebody_else_is_foreign(subject: str) -> None:
+    with pytest.raises(ForeignHeartbeatError):
+        check(subject, encode(heartbeat()), NOW)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_worse_than_being_refused(data: bytes) -> None:
+    with pytest.raises(MalformedMessageError):
+        check("mqtt.heartbeat.1.i1.b1", data, NOW)
+
+
+def test_keys_tell_their_instance() -> None:
+    assert BootKey(1, "i1", "b1").instance == KEY
+    assert structs.replace(hear(heartbeat(), 0), received=5).key == BootKey(1, "i1", "b1")
