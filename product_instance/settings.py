@@ -25,11 +25,6 @@ _PRODUCT_IDS = 2**31 - 1
 _SECRET = re.compile(r"password|passwd|secret|token|key|credential|auth|private|cookie|_url$|_dsn$")
 
 
-def _state_dir() -> Path:
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "product-instance"
-
-
 class InstanceSettings(NatsSettings):
     """Settings of one product instance; `mqtt_*` are the fallback when no configuration is known."""
 
@@ -41,7 +36,8 @@ class InstanceSettings(NatsSettings):
         default=None, description="Stable name of this instance: 1 to 100 letters, digits, - and _."
     )
     state_dir: Path = Field(
-        default_factory=_state_dir,
+        validate_default=True,
+        default=Path("~/.local/state/product-instance"),
         description="Folder for the instance id and the last known good configuration (sealed).",
     )
     heartbeat_interval_seconds: float = Field(default=5, gt=0, le=3600, description="Period of heartbeats.")
@@ -85,6 +81,11 @@ class InstanceSettings(NatsSettings):
             # It becomes one token of a NATS subject.
             raise ValueError("must be 1 to 100 letters, digits, '-' or '_'; leave it out to have one made")
         return value
+
+    @field_validator("state_dir")
+    @classmethod
+    def _state_dir_is_expanded(cls, value: Path) -> Path:
+        return value.expanduser()
 
     @field_validator("product_key")
     @classmethod

@@ -1,0 +1,337 @@
+"""Servers come and go, processes are killed: the instance goes on, and no message of QoS 1 is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from deploy.local import kept
+from mqtt_shared.messages import Broker as BrokerSettings
+from mqtt_shared.messages import Subscription, Topics
+from product_instance import ProductInstance, StateInUseError
+from tests.support.proxy import TcpProxy
+from tests.support.waiting import eventually
+
+from .conftest import PRODUCT, Control, applied, publisher, received, with_actions
+from .test_following import COLLECT, collect, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from deploy.local.nats import Nats
+    from tests.support.processes import Processes
+    from tests.support.servers import Broker
+
+
+def sub(topic: str, **fields: Any) -> Subscription:
+    return Subscription(id=1, name="s1", topic=topic, **fields)
+
+
+def nowhere() -> str:
+    return f"nats://127.0.0.1:{kept.free_port()}"
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+async def test_a_lost_connection_comes_back_with_its_subscriptions(
+    persistent: bool, control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    instance = ProductInstance(control.settings(tmp_path))
+    seen = collect(instance)
+    async with (
+        TcpProxy("127.0.0.1", mosquitto.port) as proxy,
+        instance,
+        publisher("127.0.0.1", mosquitto.port) as mqtt,
+    ):
+        broker = BrokerSettings(host="127.0.0.1", port=proxy.port, clean_session=not persistent)
+        await control.put(control.snapshot(broker, with_actions(sub(f"{topic}/a"), COLLECT)))
+        await applied(instance, 1)
+        async with load(mqtt, f"{topic}/a") as numbers:
+            for _ in range(2):
+                await eventually(lambda at=len(numbers): len(numbers) > at + 20)
+                proxy.refuse()
+                proxy.cut()
+                await eventually(lambda: not instance.heartbeat().connected)
+                await eventually(lambda: "refused" in (instance.heartbeat().connection_error or ""))
+                await eventually(lambda: any(h.connection_error for h in control.heartbeats[-3:]))
+                await proxy.accept()
+                await eventually(lambda: instance.heartbeat().connected, timeout=10)
+        await mqtt.publish(f"{topic}/a", b"-1", qos=1)
+        await eventually(lambda: -1 in seen)
+        if persistent:
+            # Not one lost and, within one run, not one worked on twice.
+            assert seen == [*numbers, -1]
+            assert received(instance) == len(numbers) + 1
+        assert instance.heartbeat().connection_error is None
+
+
+async def test_a_broker_that_restarts(
+    control: Control, own_mosquitto: Callable[..., Broker], topic: str, tmp_path: Path
+) -> None:
+    broker = own_mosquitto()
+    async with ProductInstance(control.settings(tmp_path)) as instance:
+        at = BrokerSettings(host="127.0.0.1", port=broker.port, clean_session=False)
+        await control.put(control.snapshot(at, sub(f"{topic}/a")))
+        await applied(instance, 1)
+        # Without persistence: the session is gone, and so are its subscriptions.
+        broker.restart(kill=True)
+        await eventually(lambda: not instance.heartbeat().connected)
+        await eventually(lambda: instance.heartbeat().connected, timeout=10)
+        async with publisher("127.0.0.1", broker.port) as mqtt:
+            await mqtt.publish(f"{topic}/a", b"", qos=1)
+            await eventually(lambda: received(instance) == 1)
+
+
+async def test_without_nats_it_starts_on_its_last_known_good_and_converges_later(
+    own_nats: Nats, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    control = Control(own_nats.url, "mqtt")
+    await control.open()
+    settings = control.settings(tmp_path, config_wait_seconds=0.2)
+    at = BrokerSettings(host="127.0.0.1", port=mosquitto.port, clean_session=False)
+    async with ProductInstance(settings) as instance:
+        await control.put(control.snapshot(at, sub(f"{topic}/a")), password="secret-of-the-broker")
+        await applied(instance, 1)
+        first_id = instance.instance_id
+    for file in tmp_path.iterdir():
+        assert b"secret-of-the-broker" not in file.read_bytes()
+        assert file.stat().st_mode & 0o077 == 0
+    await control.put(control.snapshot(at, sub(f"{topic}/b")))
+    await control.close()
+    own_nats.stop()
+    async with publisher("127.0.0.1", mosquitto.port) as mqtt:
+        with capture_logs() as lines:
+            async with ProductInstance(settings) as instance:
+                await applied(instance, 1)
+                await eventually(lambda: instance.heartbeat().connected)
+                assert instance.instance_id == first_id
+                await mqtt.publish(f"{topic}/a", b"", qos=1)
+                await eventually(lambda: received(instance) == 1)
+                assert any(line.get("source") == "disk" for line in lines)
+                own_nats.start()
+                await applied(instance, 2, timeout=15)
+                await mqtt.publish(f"{topic}/a", b"", qos=1)
+                await mqtt.publish(f"{topic}/b", b"", qos=1)
+                await eventually(lambda: received(instance) == 2)
+
+
+async def test_a_restart_of_nats_while_running(
+    own_nats: Nats, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    control = Control(own_nats.url, "mqtt")
+    await control.open()
+    at = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
+    async with ProductInstance(control.settings(tmp_path)) as instance:
+        await control.put(control.snapshot(at, sub(f"{topic}/a")))
+        await applied(instance, 1)
+        own_nats.stop()
+        async with publisher("127.0.0.1", mosquitto.port) as mqtt:
+            await mqtt.publish(f"{topic}/a", b"", qos=1)
+            await eventually(lambda: received(instance) == 1)
+        own_nats.start()
+        before = len(control.heartbeats)
+        await eventually(lambda: len(control.heartbeats) > before, timeout=10)
+        await control.put(control.snapshot(at, sub(f"{topic}/b")))
+        await applied(instance, 2)
+    await control.close()
+
+
+async def test_with_nothing_at_all_it_runs_on_the_environment(
+    mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    control = Control(nowhere(), "mqtt")
+    settings = control.settings(
+        tmp_path,
+        config_wait_seconds=0,
+        mqtt_host="127.0.0.1",
+        mqtt_port=mosquitto.port,
+        mqtt_topic_prefix=topic,
+        mqtt_use_shared_subscriptions=False,
+        application_id="app",
+    )
+    own = Subscription(id=5, name="own_code", topic="")
+    with capture_logs() as lines:
+        async with (
+            ProductInstance(settings, subscriptions=[own]) as instance,
+            publisher("127.0.0.1", mosquitto.port) as mqtt,
+        ):
+            await eventually(lambda: instance.heartbeat().connected)
+            await mqtt.publish(f"{topic}/app/business-events/own-code", b"", qos=1)
+            await eventually(lambda: received(instance, 5) == 1)
+            assert instance.heartbeat().applied_revision is None
+    assert any(line.get("source") == "environment" for line in lines)
+
+
+async def test_a_state_dir_that_cannot_be_used_is_told_and_borne(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with capture_logs() as lines:
+        async with ProductInstance(control.settings(blocked)) as instance:
+            at = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
+            await control.put(control.snapshot(at, sub(topic)))
+            await applied(instance, 1)
+    assert sum("STATE_DIR" in line["event"] for line in lines) >= 2
+
+
+async def test_a_damaged_last_known_good_is_told_and_borne(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    (tmp_path / f"snapshot-{PRODUCT}-one.json").write_bytes(b"{half")
+    with capture_logs() as lines:
+        async with ProductInstance(control.settings(tmp_path, instance_id="one")) as instance:
+            at = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
+            await control.put(control.snapshot(at, sub(topic)))
+            await applied(instance, 1)
+    assert any("last known good" in line["event"] for line in lines)
+
+
+async def test_one_instance_id_runs_once(control: Control, tmp_path: Path) -> None:
+    async with ProductInstance(control.settings(tmp_path)):
+        with pytest.raises(StateInUseError, match="INSTANCE_ID"):
+            ProductInstance(control.settings(tmp_path))
+    async with ProductInstance(control.settings(tmp_path)):
+        pass
+
+
+def environment(control: Control, folder: Path, name: str, **changes: str) -> dict[str, str]:
+    return {
+        "NATS_URL": control.url,
+        "NATS_ROOT": control.root,
+        "PRODUCT_ID": str(PRODUCT),
+        "PRODUCT_KEY": control.key,
+        "INSTANCE_ID": name,
+        "STATE_DIR": str(folder),
+        "HEARTBEAT_INTERVAL_SECONDS": "0.1",
+        "LOG_FORMAT": "json",
+        **changes,
+    }
+
+
+_SLOW = """
+import asyncio, pathlib
+def register(actions):
+    @actions.action("note")
+    async def note(event, action):
+        await asyncio.sleep(0.02)
+        with open(action["config"]["file"], "a") as file:
+            file.write(f"{event.payload}\\n")
+"""
+
+
+async def test_kill_9_with_a_persistent_session_loses_nothing(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path, processes: Processes
+) -> None:
+    (tmp_path / "slow_actions.py").write_text(_SLOW)
+    notes = tmp_path / "notes"
+    notes.touch()
+    at = BrokerSettings(host="127.0.0.1", port=mosquitto.port, clean_session=False)
+    note = {"type": "note", "config": {"file": str(notes)}}
+    topics = Topics(use_shared=True, shared_group="bre")
+    await control.put(control.snapshot(at, with_actions(sub(f"{topic}/+"), note), topics=topics))
+
+    async def start(name: str) -> Any:
+        settings = environment(
+            control, tmp_path / name, f"{topic}-{name}", ACTIONS="slow_actions", PYTHONPATH=str(tmp_path)
+        )
+        process = processes.spawn("product_instance", environment=settings)
+        await eventually(
+            lambda: any(h.instance_id == f"{topic}-{name}" and h.connected for h in control.heartbeats),
+            timeout=15,
+        )
+        return process
+
+    one, two = await asyncio.gather(start("one"), start("two"))
+    async with publisher("127.0.0.1", mosquitto.port) as mqtt:
+        for number in range(60):
+            await mqtt.publish(f"{topic}/{number % 3}", str(number).encode(), qos=1)
+        one.kill()
+        control.heartbeats.clear()
+        await start("one")
+
+        def all_noted() -> bool:
+            missing = {str(number) for number in range(60)} - set(notes.read_text().split())
+            assert not missing
+            return True
+
+        await eventually(all_noted, timeout=15)
+    two.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(two.wait, 10)
+    assert two.returncode == 0
+    await eventually(lambda: any(h.stopping and h.instance_id.endswith("two") for h in control.heartbeats))
+
+
+async def test_sigterm_finishes_what_is_in_flight(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    instance = ProductInstance(control.settings(tmp_path))
+    started, done = list[int](), list[int]()
+
+    @instance.action("slow")
+    async def slow(event: Any, _action: Any) -> None:
+        started.append(event.payload)
+        await asyncio.sleep(0.05)
+        done.append(event.payload)
+
+    async with publisher("127.0.0.1", mosquitto.port) as mqtt:
+        async with instance:
+            at = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
+            await control.put(control.snapshot(at, with_actions(sub(f"{topic}/a"), {"type": "slow"})))
+            await applied(instance, 1)
+            for number in range(30):
+                await mqtt.publish(f"{topic}/a", str(number).encode(), qos=1)
+            await eventually(lambda: started)
+        # More than the broker's window of 20: those it still had are done too.
+        assert done == list(range(30))
+    await eventually(lambda: control.heartbeats[-1].stopping)
+    assert control.heartbeats[-1].counters["1"].messages_received == 30
+
+
+async def test_the_command_tells_all_faults_of_its_settings(tmp_path: Path, processes: Processes) -> None:
+    process = processes.spawn(
+        "product_instance",
+        environment={
+            "INSTANCE_ID": "a.b",
+            "PRODUCT_KEY": "short",
+            "MQTT_PORT": "0",
+            "STATE_DIR": str(tmp_path),
+        },
+    )
+    assert await asyncio.to_thread(process.wait, 10)
+    assert process.returncode == 2
+    output = process.output()
+    for name in ("PRODUCT_ID", "INSTANCE_ID", "PRODUCT_KEY", "MQTT_PORT"):
+        assert f"{name}: " in output
+    assert "short" not in output
+
+
+async def test_check_and_show_config(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path, processes: Processes
+) -> None:
+    async def ends(command: str, **changes: str) -> tuple[int | None, str]:
+        settings = environment(control, tmp_path, "one", **changes)
+        process = processes.spawn("product_instance", command, environment=settings)
+        assert await asyncio.to_thread(process.wait, 15)
+        return process.returncode, process.output()
+
+    assert (await ends("check"))[0] == 1
+    at = BrokerSettings(host="127.0.0.1", port=mosquitto.port, username="user")
+    await control.put(control.snapshot(at, sub(f"{topic}/{{application_id}}")), password="hidden")
+    code, output = await ends("check")
+    assert code == 1
+    assert "{application_id}" in output
+    code, output = await ends("check", APPLICATION_ID="app")
+    assert code == 0, output
+    assert "revision 1 from nats" in output
+    code, output = await ends("show-config", APPLICATION_ID="app")
+    assert code == 0
+    assert f"{topic}/app" in output
+    assert "hidden" not in output
+    assert "sealed" not in output
+    assert os.listdir(tmp_path)
