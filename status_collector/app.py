@@ -81,8 +81,11 @@ class Collector:
             await self.consumer.close()
 
     async def _flush_rest(self) -> None:
-        while not await self.flusher.flush():  # noqa: ASYNC110 - the database cannot be waited for otherwise
-            await asyncio.sleep(0.2)
+        while True:
+            if not await self.flusher.flush():
+                await asyncio.sleep(0.2)
+            elif not len(self.buffer):
+                return
 
     async def _cancel(self) -> None:
         # A flush that is cancelled is rolled back, its batch is gone from the buffer, and the stream has it.

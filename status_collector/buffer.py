@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -33,7 +34,7 @@ class Batch(Struct):
 
 
 class Buffer:
-    """Collects until a flush takes all. Holds at most `capacity` boots, `size` make a flush due at once."""
+    """Holds at most `capacity` boots; a flush takes `size`, and is due at once when so many wait."""
 
     def __init__(self, size: int, capacity: int) -> None:
         self._size = size
@@ -58,11 +59,16 @@ class Buffer:
         return True
 
     def take(self) -> Batch:
-        """All of it. Then either `put_back` or `done`."""
-        batch, self._batch = self._batch, Batch()
-        self._taken = len(batch.heard)
-        self._full.clear()
-        return batch
+        """At most `size` boots, those that wait longest. Then either `put_back` or `done`."""
+        waiting = self._batch
+        keys = list(itertools.islice(waiting.heard, self._size))
+        taken = Batch(
+            {key: waiting.heard.pop(key) for key in keys}, {key: waiting.acknowledge.pop(key) for key in keys}
+        )
+        self._taken = len(keys)
+        if len(waiting.heard) < self._size:
+            self._full.clear()
+        return taken
 
     def put_back(self, batch: Batch) -> None:
         """The flush failed: the batch waits together with what came since."""
@@ -70,6 +76,8 @@ class Buffer:
         heard = fold([*batch.heard.values(), *newer.heard.values()])
         self._batch = Batch(heard, batch.acknowledge | newer.acknowledge)
         self._taken = 0
+        if len(heard) >= self._size:
+            self._full.set()
 
     def done(self) -> None:
         """The flush succeeded."""
