@@ -11,7 +11,6 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from .core.model import (
     ApiToken,
     Change,
-    ConfigAnswer,
     Effect,
     Instance,
     MqttConfig,
@@ -161,7 +160,6 @@ class SubscriptionsPage(Struct, frozen=True, kw_only=True):
 
     subscriptions: list[Subscription]
     next_cursor: str | None
-    revision: int | None
 
 
 class InstancesPage(Struct, frozen=True, kw_only=True):
@@ -255,8 +253,3 @@ async def follow(call: Call, revision: int | None) -> tuple[dict[str, Any], dict
         return {}, {}
     rollout = await call.usecases.wait_for_rollout(call.product_id, revision, seconds)
     return {"rollout": rollout}, {"Preference-Applied": f"wait={seconds}"}
-
-
-def config_answer(answer: ConfigAnswer) -> web.Response:
-    """The answer of endpoint 1."""
-    return reply(answer, revision=answer.revision)

@@ -21,16 +21,17 @@ from .core.validation import MAX_BYTES
 from .metrics import Metrics
 from .openapi import document
 from .routes import ROUTES
-from .routing import SERVICE, Service, bind
+from .routing import ACTOR, SERVICE, Service, bind
+from .settings import ServeSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp.typedefs import Handler
 
-    from .settings import ServeSettings
+    from .settings import StoreSettings
 
-__all__ = ["DIED", "create_app", "openapi_json", "serve"]
+__all__ = ["DIED", "backend_settings", "create_app", "openapi_json", "serve"]
 
 log = structlog.get_logger("config_service")
 
@@ -71,23 +72,31 @@ async def _backend(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _run_backend(service: Service) -> None:
-    settings = service.settings
-    async with open_backend(
-        BackendSettings(
-            database_url=settings.database_url,
-            nats_url=settings.nats_url,
-            keys=settings.keys,
-            subjects=settings.subjects,
-            pool_size=settings.database_pool_size,
-            bucket_replicas=settings.nats_replicas,
-        )
-    ) as backend:
-        service.usecases = backend.usecases
+    async with open_backend(backend_settings(service.settings)) as backend:
+
+        async def configs_behind() -> int:
+            return len(await backend.store.one("behind", list[int]) or [])
+
+        service.usecases, service.configs_behind = backend.usecases, configs_behind
         log.info("ready")
         try:
             await backend.died
         finally:
-            service.usecases = None
+            service.usecases = service.configs_behind = None
+
+
+def backend_settings(settings: StoreSettings) -> BackendSettings:
+    """The part of the settings that the backend needs."""
+    sizes = {}
+    if isinstance(settings, ServeSettings):
+        sizes = {"pool_size": settings.database_pool_size, "bucket_replicas": settings.nats_replicas}
+    return BackendSettings(
+        database_url=settings.database_url,
+        nats_url=settings.nats_url,
+        keys=settings.keys,
+        subjects=settings.subjects,
+        **sizes,
+    )
 
 
 def _note_death(died: asyncio.Future[None], task: asyncio.Task[None]) -> None:
@@ -143,7 +152,7 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
         route=route,
         status=status,
         duration_ms=round(seconds * 1000, 3),
-        actor=request.get("actor"),
+        actor=request.get(ACTOR),
     )
 
 

@@ -132,7 +132,7 @@ def _header_parameters(route: Route) -> Iterable[dict[str, Any]]:
     if route.if_none_match:
         yield _header("If-None-Match", "With `live=false`: 304 when this `ETag` is still current.", '"7"')
     if route.prefer:
-        text = f"`wait=N`: answer when all live instances are done, after at most N (up to {MAX_WAIT_SECONDS}) s."
+        text = f"`wait=N`: answer when all live instances are done or after N (up to {MAX_WAIT_SECONDS}) s."
         yield _header("Prefer", text, "wait=5")
 
 

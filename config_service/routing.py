@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .usecases import Usecases
 
 __all__ = [
+    "ACTOR",
     "CURSOR",
     "DRY_RUN",
     "LIMIT",
@@ -78,6 +79,7 @@ class Service:
         self.metrics = metrics
         self.tests = asyncio.Semaphore(settings.test_concurrency)
         self.openapi = b""
+        self.configs_behind: Callable[[], Awaitable[int]] | None = None
         self._usecases: Usecases | None = None
 
     @property
@@ -106,11 +108,13 @@ class Service:
         down = await self.down()
         for dependency in ("postgresql", "nats"):
             self.metrics.up.labels(dependency).set(dependency not in down)
-        if self._usecases is not None:
-            self.metrics.configs_behind(await self._usecases.configs_behind())
+        if self.configs_behind:
+            self.metrics.configs_behind(await self.configs_behind())
 
 
 SERVICE = web.AppKey("service", Service)
+ACTOR = web.RequestKey("actor", str)
+"""Name of the token, for the log."""
 
 
 class Call:
@@ -227,7 +231,7 @@ async def _authorize(call: Call, route: Route) -> None:
     call.principal = await call.service.authenticator.principal(
         header, lambda token: call.usecases.authenticate(token)
     )
-    call.request["actor"] = call.principal.name
+    call.request[ACTOR] = call.principal.name
     check_role(call.principal, route.role, all_products=route.all_products)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from mqtt_shared.messages import Heartbeat, ProductStatus
 
 from ..answers import Done, InstancesPage, Reconnected, reply
-from ..core.errors import Fault, InvalidInputError
 from ..core.model import Rollout
 from ..routing import CURSOR, LIMIT, Call, Route
 from .paths import CONFIG
@@ -23,11 +22,7 @@ async def status(call: Call) -> web.Response:
 
 
 async def report(call: Call) -> web.Response:
-    heartbeat: Heartbeat = call.body
-    if heartbeat.product_id != call.product_id:
-        msg = f"must be the product of the path, {call.product_id}"
-        raise InvalidInputError([Fault(loc=["body", "product_id"], msg=msg, type="another_product")])
-    await call.usecases.report_heartbeat(call.product_id, heartbeat)
+    await call.usecases.report_heartbeat(call.product_id, call.body)
     return reply(Done(message="Heartbeat accepted"), 202)
 
 
@@ -103,7 +98,6 @@ ROUTES = (
         handler=rollout,
         role="viewer",
         answers={200: Rollout},
-        problems=(409,),
     ),
     Route(
         method="POST",
@@ -114,6 +108,5 @@ ROUTES = (
         handler=reconnect,
         role="operator",
         answers={200: Reconnected},
-        problems=(409,),
     ),
 )

@@ -30,7 +30,7 @@ __all__ = ["ROUTES"]
 async def list_(call: Call) -> web.Response:
     live: bool = call.query["live"]
     page = await call.usecases.list_subscriptions(call.product_id, *call.page, live=live)
-    return reply({"subscriptions": page.items, "next_cursor": page.next_cursor})
+    return reply(SubscriptionsPage(subscriptions=page.items, next_cursor=page.next_cursor))
 
 
 async def create(call: Call) -> web.Response:
