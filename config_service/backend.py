@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from mqtt_shared.subjects import Subjects
 
+from . import migration
+from .background import Background
+from .publisher import Link, Publisher
+from .reconciler import Reconciler
+from .store import Store, wait_for_database
+from .usecases import Usecases
+from .vault import Vault, check_keys, rotate_keys
+
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
-    from .usecases import Usecases
-
-__all__ = ["Backend", "BackendSettings", "open_backend"]
+__all__ = ["Backend", "BackendSettings", "migrate", "open_backend", "open_offline", "rotate"]
 
 
 class BackendSettings(Struct, frozen=True, kw_only=True):
-    """What the backend needs to know."""
+    """What the backend needs to know. Its `repr` shows no secret."""
 
     database_url: str
-    nats_url: str
+    nats_url: str = "nats://127.0.0.1:4222"
     keys: tuple[str, ...]
     """`MQTT_PASSWORD_ENCRYPTION_KEY`, split at the commas: the first encrypts, all decrypt."""
     subjects: Subjects = Subjects()
@@ -32,23 +38,91 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     """How many NATS servers hold the bucket."""
     reconcile_seconds: float = 3.0
 
+    def __repr__(self) -> str:
+        return "BackendSettings(...)"
+
 
 class Backend(Struct, frozen=True):
-    """The open backend. `died` is done, with the error, as soon as a background task has ended by itself."""
+    """The open backend."""
 
     usecases: Usecases
-    died: asyncio.Future[None]
+    background: Background
+    store: Store
+    link: Link
+    publisher: Publisher
+    reconciler: Reconciler
+
+    @property
+    def died(self) -> asyncio.Future[None]:
+        """Gets the error of the first background task that fails; then the process should end."""
+        return self.background.died
+
+
+async def migrate(database_url: str) -> None:
+    """Bring the schema to the newest version; waits for a PostgreSQL that is away, saying so in the log.
+
+    Raises:
+        SchemaError: the database is newer than this code.
+    """
+    await wait_for_database(lambda: asyncio.to_thread(migration.upgrade, database_url))
 
 
 @asynccontextmanager
-async def open_backend(settings: BackendSettings) -> AsyncIterator[Backend]:
+async def open_backend(settings: BackendSettings) -> AsyncGenerator[Backend]:
     """Migrate, check the keys against what is stored, start publishing and reconciling.
 
-    Waits for a PostgreSQL that is away, saying so in the log; NATS may come later.
+    Waits for a PostgreSQL that is away; NATS may come later.
 
     Raises:
         SchemaError: the database is newer than this code.
         InvalidKeyError, WrongKeyError: `MQTT_PASSWORD_ENCRYPTION_KEY` does not fit; the text names it.
     """
-    raise NotImplementedError
-    yield  # type: ignore[unreachable]
+    async with _opened(settings) as backend:
+        backend.link.start(backend.publisher.heard)
+        backend.background.start("reconciler", backend.reconciler.run())
+        yield backend
+
+
+@asynccontextmanager
+async def open_offline(settings: BackendSettings) -> AsyncGenerator[Usecases]:
+    """The use cases for a command: what they change is published by the running service, within seconds.
+
+    Raises:
+        As `open_backend`.
+    """
+    async with _opened(settings) as backend:
+        yield backend.usecases
+
+
+async def rotate(settings: BackendSettings) -> int:
+    """Encrypt everything stored under the first key; answers how many tokens that were. The service may run.
+
+    Raises:
+        As `open_backend`.
+    """
+    vault = Vault(settings.keys)
+    await migrate(settings.database_url)
+    store = await Store.open(settings.database_url, size=1)
+    try:
+        return await rotate_keys(store, vault)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _opened(settings: BackendSettings) -> AsyncGenerator[Backend]:
+    vault = Vault(settings.keys)
+    await migrate(settings.database_url)
+    async with AsyncExitStack() as opened:
+        store = await Store.open(settings.database_url, size=settings.pool_size)
+        opened.push_async_callback(store.close)
+        await check_keys(store, vault)
+        background = Background()
+        link = Link(settings.nats_url, settings.subjects, background)
+        opened.push_async_callback(link.close)
+        # Closed first: what runs in it uses all the others.
+        opened.push_async_callback(background.close)
+        publisher = Publisher(link, store, vault, background, replicas=settings.bucket_replicas)
+        usecases = Usecases(store, link, publisher, vault)
+        reconciler = Reconciler(store, link, publisher, usecases, interval_seconds=settings.reconcile_seconds)
+        yield Backend(usecases, background, store, link, publisher, reconciler)

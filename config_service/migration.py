@@ -37,7 +37,7 @@ class NewerDatabaseError(SchemaError):
     def __init__(self, found: str, known: str) -> None:
         super().__init__(
             f"the database is at schema version {found}, this config-service knows {known} as the newest: "
-            "start a config-service that is as new as the database, or restore the backup made before its upgrade"
+            "start one that is as new as the database, or restore the backup made before its upgrade"
         )
 
 
@@ -46,7 +46,7 @@ class OlderDatabaseError(SchemaError):
 
     def __init__(self, found: str | None, known: str) -> None:
         super().__init__(
-            f"the database is at schema version {found or 'none'}, {known} is needed: run config-service migrate"
+            f"the database is at schema version {found or 'none'}, not {known}: run config-service migrate"
         )
 
 

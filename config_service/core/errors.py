@@ -1,4 +1,4 @@
-"""What may go wrong, as the HTTP layer tells it. The first argument is the message; it says what to change."""
+"""What may go wrong, as the HTTP layer tells it. The first argument is the message: what to change."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ class RevisionMismatchError(ServiceError):
     """`If-Match` names another revision than the current one (412)."""
 
     def __init__(self, current: int) -> None:
-        super().__init__(f"the configuration is at revision {current} now: read it again, then repeat the change")
+        super().__init__(
+            f"the configuration is at revision {current} now: read it again, then repeat the change"
+        )
         self.current = current
 
 

@@ -1,0 +1,36 @@
+"""What a write means for running instances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mqtt_shared import plan
+
+from .model import Effect
+from .snapshots import build
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .state import Desired
+
+__all__ = ["effect"]
+
+
+def effect(before: Desired, after: Desired, *, at: datetime, live: int) -> Effect:
+    """The smallest effect that leads an instance from `before` to `after`."""
+    old, new = _target(before, at), _target(after, at)
+    needed = plan.plan(old, new)
+    stays = [i for i in needed.routes if i in old.routes and i in new.routes]
+    return Effect(
+        connection=needed.connection,
+        subscribe=list(needed.subscribe),
+        unsubscribe=needed.unsubscribe,
+        actions_changed=[new.routes[i].name for i in stays if old.routes[i].actions != new.routes[i].actions],
+        live_instances=live,
+    )
+
+
+def _target(wanted: Desired, at: datetime) -> plan.Target:
+    # Ids and revision do not matter here. The token stands for the password: it is kept while that is.
+    return plan.resolve(build(1, 0, wanted, at=at, by=""), wanted.password, {}, keep_unknown=True)

@@ -1,0 +1,285 @@
+"""What the database holds of a product, and the configuration that is wanted: values, without I/O."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from mqtt_shared import messages, topics
+
+from .model import MASK, Broker, MqttConfig, Product, Stats, Subscription, Topics
+
+__all__ = [
+    "ConfigRow",
+    "Desired",
+    "Item",
+    "LiveInstance",
+    "ProductRow",
+    "State",
+    "SubscriptionRow",
+    "TombstoneRow",
+    "config_answer",
+    "product_answer",
+    "stored",
+    "subscription_answer",
+]
+
+
+class ProductRow(Struct, frozen=True, kw_only=True):
+    """A row of `products`; the keys are tokens at rest."""
+
+    id: int
+    name: str
+    description: str = ""
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+    product_key: str
+    product_key_id: str
+    previous_product_key: str | None = None
+    previous_product_key_id: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class ConfigRow(Struct, frozen=True, kw_only=True):
+    """A row of `mqtt_configs`; the password is a token at rest."""
+
+    id: int
+    product_id: int
+    broker_host: str
+    broker_port: int
+    use_tls: bool
+    verify_cert: bool
+    username: str | None
+    password: str | None
+    client_id: str | None
+    keep_alive: int
+    clean_session: bool
+    topic_prefix: str
+    topic_pattern: str
+    use_shared_subscriptions: bool
+    shared_group: str | None
+    qos: int
+    revision: int
+    published_revision: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def broker(self) -> messages.Broker:
+        """The broker settings, without the password."""
+        return messages.Broker(
+            host=self.broker_host,
+            port=self.broker_port,
+            use_tls=self.use_tls,
+            verify_cert=self.verify_cert,
+            username=self.username,
+            client_id=self.client_id,
+            keep_alive=self.keep_alive,
+            clean_session=self.clean_session,
+        )
+
+    @property
+    def topics(self) -> messages.Topics:
+        """The topic settings."""
+        return messages.Topics(
+            prefix=self.topic_prefix,
+            pattern=self.topic_pattern,
+            use_shared=self.use_shared_subscriptions,
+            shared_group=self.shared_group,
+            qos=self.qos,
+        )
+
+
+class SubscriptionRow(Struct, frozen=True, kw_only=True):
+    """A row of `mqtt_subscriptions`; a null topic is derived."""
+
+    id: int
+    name: str
+    topic: str | None
+    enabled: bool
+    description: str
+    actions: list[dict[str, Any]]
+    messages_received: int = 0
+    last_message_at: datetime | None = None
+    actions_executed: int = 0
+    actions_failed: int = 0
+    created_at: datetime
+    updated_at: datetime
+
+
+class TombstoneRow(Struct, frozen=True, kw_only=True):
+    """The last snapshot of a removed configuration."""
+
+    revision: int
+    published_revision: int
+    snapshot: str
+
+
+class LiveInstance(Struct, frozen=True, kw_only=True):
+    """An instance that reports in time."""
+
+    instance_id: str
+    action_types: list[str]
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """A subscription as it is wanted; a null topic is derived."""
+
+    id: int
+    name: str
+    topic: str | None = None
+    enabled: bool = True
+    description: str = ""
+    actions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    def full_topic(self, wanted: messages.Topics) -> str:
+        """Its own topic, or the derived one; variables stay."""
+        return self.topic or topics.derive(wanted.prefix, wanted.pattern, self.name)
+
+
+class Desired(Struct, frozen=True, kw_only=True):
+    """The whole configuration of a product. `broker` is null when there is none.
+
+    password: the token at rest. Two tokens are equal only when the password was kept.
+    """
+
+    broker: messages.Broker | None = None
+    password: str | None = None
+    topics: messages.Topics = messages.Topics()
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+    subscriptions: tuple[Item, ...] = ()
+
+    def document(self) -> dict[str, Any] | None:
+        """For the history: everything but the password, which is masked. Null without configuration."""
+        if self.broker is None:
+            return None
+        document = {
+            "broker": self.broker,
+            "topics": self.topics,
+            "variables": self.variables,
+            "subscriptions": self.subscriptions,
+        }
+        plain: dict[str, Any] = msgspec.to_builtins(document)
+        plain["broker"]["password"] = MASK if self.password else None
+        return plain
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """All that a write needs to know of a product, read at one moment (`now`, by the database's clock)."""
+
+    now: datetime
+    product: ProductRow
+    config: ConfigRow | None
+    subscriptions: list[SubscriptionRow]
+    tombstone: TombstoneRow | None
+    live: list[LiveInstance]
+    ids: list[int] = field(default_factory=list[int])
+    """Fresh ids for subscriptions that the write may create."""
+
+    @property
+    def revision(self) -> int:
+        """The newest revision of the product; 0 when it never had a configuration."""
+        if self.config:
+            return self.config.revision
+        return self.tombstone.revision if self.tombstone else 0
+
+    def desired(self) -> Desired:
+        """The stored configuration."""
+        return stored(self.product, self.config, self.subscriptions)
+
+
+def stored(product: ProductRow, config: ConfigRow | None, subscriptions: list[SubscriptionRow]) -> Desired:
+    """The configuration that the rows hold."""
+    if config is None:
+        return Desired(variables=product.variables)
+    return Desired(
+        broker=config.broker,
+        password=config.password,
+        topics=config.topics,
+        variables=product.variables,
+        subscriptions=tuple(_item(row) for row in subscriptions),
+    )
+
+
+def _item(row: SubscriptionRow) -> Item:
+    return Item(
+        id=row.id,
+        name=row.name,
+        topic=row.topic,
+        enabled=row.enabled,
+        description=row.description,
+        actions=row.actions,
+    )
+
+
+def product_answer(row: ProductRow) -> Product:
+    """The product as clients see it."""
+    return Product(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        variables=row.variables,
+        product_key_id=row.product_key_id,
+        previous_product_key_id=row.previous_product_key_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def config_answer(row: ConfigRow) -> MqttConfig:
+    """The configuration as clients see it: the password is masked."""
+    return MqttConfig(
+        id=row.id,
+        product_id=row.product_id,
+        revision=row.revision,
+        broker=Broker(
+            host=row.broker_host,
+            port=row.broker_port,
+            use_tls=row.use_tls,
+            verify_cert=row.verify_cert,
+            username=row.username,
+            password=MASK if row.password else None,
+            client_id=row.client_id,
+            keep_alive=row.keep_alive,
+            clean_session=row.clean_session,
+        ),
+        topics=Topics(
+            prefix=row.topic_prefix,
+            pattern=row.topic_pattern,
+            use_shared=row.use_shared_subscriptions,
+            shared_group=row.shared_group,
+            qos=row.qos,
+        ),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def subscription_answer(
+    row: SubscriptionRow, prefix: str, pattern: str, *, live: bool = True
+) -> Subscription:
+    """The subscription as clients see it, its topic written out."""
+    return Subscription(
+        id=row.id,
+        name=row.name,
+        topic=row.topic or topics.derive(prefix, pattern, row.name),
+        topic_derived=row.topic is None,
+        enabled=row.enabled,
+        description=row.description,
+        actions=row.actions,
+        stats=_stats(row) if live else None,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _stats(row: SubscriptionRow) -> Stats:
+    return Stats(
+        messages_received=row.messages_received,
+        last_message_at=row.last_message_at,
+        actions_executed=row.actions_executed,
+        actions_failed=row.actions_failed,
+    )

@@ -1,0 +1,118 @@
+"""Closes any difference between PostgreSQL and the bucket, whatever it came from."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from nats.errors import Error as NatsError
+
+from .core.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .publisher import BucketState, Link, Publisher
+    from .store import Store
+    from .usecases import Usecases
+
+__all__ = ["Reconciler"]
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 16
+
+
+class Reconciler:
+    """Looks every few seconds, and at each new connection to NATS.
+
+    Cheap as long as nothing is wrong: one query for what is behind, one for the number of keys, one look at the
+    bucket's state. Every key is compared at start, after each new connection, when the bucket was emptied or
+    made anew, and once in `full_seconds`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        link: Link,
+        publisher: Publisher,
+        usecases: Usecases,
+        *,
+        interval_seconds: float = 3,
+        full_seconds: float = 60,
+    ) -> None:
+        self._store = store
+        self._link = link
+        self._publisher = publisher
+        self._usecases = usecases
+        self._interval = interval_seconds
+        self._full = full_seconds
+        self._compared_at: float | None = None
+        self._bucket: BucketState | None = None
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            try:
+                await self.reconcile()
+            except (UnavailableError, NatsError, TimeoutError) as error:
+                log.debug("not reconciled", error=str(error) or repr(error))
+            await self._pause()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._interval):
+                await self._link.back.wait()
+        except TimeoutError:
+            return
+
+    async def reconcile(self) -> None:
+        """One look.
+
+        Raises:
+            UnavailableError, NatsError: a server is away; the next look does what this one did not.
+        """
+        await self._end_previous_keys()
+        if not self._link.is_up:
+            return
+        if self._link.back.is_set():
+            self._link.back.clear()
+            self._compared_at = None
+        if await self._must_compare():
+            await self._compare()
+        else:
+            await self._publish(await self._products("behind"))
+
+    async def _must_compare(self) -> bool:
+        # Counted first: a key that is published in between is then one too many, not one too few.
+        keys = await self._store.value("count_published")
+        state = await self._publisher.bucket_state()
+        if state is None:
+            await self._publisher.ensure_bucket()
+            state = await self._publisher.bucket_state()
+        before, self._bucket = self._bucket, state
+        if self._compared_at is None or time.monotonic() - self._compared_at >= self._full:
+            return True
+        return state is None or before is None or state.created != before.created or state.keys < keys
+
+    async def _compare(self) -> None:
+        if await self._publish(await self._products("all_published")):
+            self._compared_at = time.monotonic()
+
+    async def _publish(self, products: Sequence[int]) -> bool:
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def publish(product_id: int) -> bool:
+            async with at_once:
+                return await self._publisher.publish(product_id)
+
+        return all(await asyncio.gather(*(publish(product_id) for product_id in products)))
+
+    async def _end_previous_keys(self) -> None:
+        for product_id in await self._products("products_done_with_previous_key"):
+            await self._usecases.end_unused_key(product_id)
+
+    async def _products(self, query: str) -> list[int]:
+        return await self._store.one(query, list[int]) or []

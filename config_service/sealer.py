@@ -1,0 +1,74 @@
+"""From stored rows to the bytes that go into the bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mqtt_shared import sealing
+
+from .core import snapshots
+from .core.publication import Sealed
+from .core.state import Desired, stored
+from .vault import BROKER_PASSWORD, PRODUCT_KEY
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .core.publication import Publication
+    from .core.state import ProductRow
+    from .vault import Vault
+
+__all__ = ["seal", "seal_rows", "seal_tombstone"]
+
+
+def seal_rows(vault: Vault, product_id: int, rows: Publication) -> Sealed | None:
+    """What belongs into the bucket; None when the product never had a configuration."""
+    if rows.product and rows.config and rows.issued:
+        wanted = stored(rows.product, rows.config, rows.subscriptions)
+        return seal(vault, rows.product, wanted, rows.config.revision, at=rows.issued.at, by=rows.issued.by)
+    if rows.tombstone is None:
+        return None
+    key = _key(vault, rows.product.product_key, product_id) if rows.product else None
+    previous = rows.product.previous_product_key if rows.product else None
+    return Sealed(
+        product_id=product_id,
+        revision=rows.tombstone.revision,
+        payload=rows.tombstone.snapshot.encode(),
+        key_id=rows.product.product_key_id if rows.product else None,
+        previous_key_id=rows.product.previous_product_key_id if rows.product else None,
+        key=key,
+        previous_key=_key(vault, previous, product_id) if previous else None,
+    )
+
+
+def seal(
+    vault: Vault, product: ProductRow, wanted: Desired, revision: int, *, at: datetime, by: str
+) -> Sealed:
+    """The configuration, sealed under the product's key, and under the previous one while that is good."""
+    snapshot = snapshots.build(product.id, revision, wanted, at=at, by=by)
+    password = vault.decrypt(wanted.password, BROKER_PASSWORD, product.id) if wanted.password else None
+    key = _key(vault, product.product_key, product.id)
+    previous = product.previous_product_key
+    previous_key = _key(vault, previous, product.id) if previous else None
+    return Sealed(
+        product_id=product.id,
+        revision=revision,
+        payload=sealing.seal_snapshot(snapshot, sealing.Secrets(password=password), key, previous_key),
+        key_id=product.product_key_id,
+        previous_key_id=product.previous_product_key_id,
+        key=key,
+        previous_key=previous_key,
+        password=password,
+    )
+
+
+def seal_tombstone(
+    vault: Vault, product: ProductRow, revision: int, *, at: datetime, by: str
+) -> tuple[str, str]:
+    """The last snapshot of a removed configuration, and its digest."""
+    sealed = seal(vault, product, Desired(), revision, at=at, by=by)
+    return sealed.payload.decode(), sealing.digest(sealed.payload)
+
+
+def _key(vault: Vault, token: str, product_id: int) -> str:
+    return vault.decrypt(token, PRODUCT_KEY, product_id)

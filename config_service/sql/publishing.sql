@@ -1,0 +1,53 @@
+-- behind --
+-- Products whose newest revision is not known to be in the bucket.
+select coalesce(json_agg(product_id), '[]') from (
+    select product_id from mqtt_configs where published_revision < revision
+    union all
+    select product_id from mqtt_config_tombstones where published_revision < revision
+) b;
+
+-- all_published --
+-- Every product that has a key in the bucket.
+select coalesce(json_agg(product_id order by product_id), '[]') from (
+    select product_id from mqtt_configs union all select product_id from mqtt_config_tombstones
+) b;
+
+-- count_published --
+-- How many keys the bucket must hold at least.
+select (select count(*) from mqtt_configs where published_revision > 0)
+    + (select count(*) from mqtt_config_tombstones where published_revision > 0);
+
+-- read_publication --
+-- What a snapshot is made of; a deleted product has only its tombstone. Parameter: product id.
+select json_build_object(
+    'product', (select to_json(p) from products p where p.id = $1),
+    'config', (select to_json(c) from mqtt_configs c where c.product_id = $1),
+    'subscriptions', coalesce(
+        (
+            select json_agg(s order by s.id)
+            from mqtt_subscriptions s join mqtt_configs c on c.id = s.mqtt_config_id where c.product_id = $1
+        ), '[]'
+    ),
+    'tombstone', (select to_json(t) from mqtt_config_tombstones t where t.product_id = $1),
+    'issued', (
+        select json_build_object('at', changed_at, 'by', changed_by) from mqtt_config_revisions
+        where product_id = $1 order by revision desc limit 1
+    )
+);
+
+-- mark_published --
+-- Only when the keys are still those that the snapshot was sealed under: a renewal meanwhile needs another one.
+-- Parameters: product id, revision, key id, previous key id (both null for a deleted product).
+with configured as (
+    update mqtt_configs c set published_revision = $2
+    from products p
+    where p.id = $1 and c.product_id = $1 and c.published_revision < $2 and c.revision >= $2
+        and p.product_key_id = $3 and p.previous_product_key_id is not distinct from $4
+)
+update mqtt_config_tombstones t set published_revision = $2
+where t.product_id = $1 and t.revision = $2 and t.published_revision < $2
+    and not exists (
+        select from products p
+        where p.id = $1
+            and (p.product_key_id is distinct from $3 or p.previous_product_key_id is distinct from $4)
+    );

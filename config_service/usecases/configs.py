@@ -1,0 +1,156 @@
+"""The MQTT configuration of a product."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, UnsetType, structs
+
+from mqtt_shared import messages, topics
+
+from ..core import rules
+from ..core.errors import Fault, InvalidInputError, NotFoundError, UnavailableError
+from ..core.inputs import PartialBrokerInput
+from ..core.model import Change, ConfigAnswer, MqttConfig
+from ..core.state import ConfigRow, Desired, State, SubscriptionRow, config_answer, subscription_answer
+from ..store import MovedError
+from ..vault import BROKER_PASSWORD
+from .base import Base, no_product
+
+if TYPE_CHECKING:
+    from ..core.inputs import ConfigInput, TestInput
+    from ..core.model import Write
+
+__all__ = ["Configs"]
+
+_ATTEMPTS = 100
+
+
+class _Stored(Struct, frozen=True):
+    product_id: int
+    config: ConfigRow | None
+    subscriptions: list[SubscriptionRow]
+    status: messages.ProductStatus | None
+    last_revision: int
+
+
+class Configs(Base):
+    """Use cases of configurations."""
+
+    async def get_config(self, product_id: int, *, live: bool = True) -> ConfigAnswer:
+        """Endpoint 1; without `live`, status and stats are left out. `revision` is null before the first one."""
+        stored = await self._store.one("get_config", _Stored, product_id)
+        if stored is None:
+            raise no_product(product_id)
+        config = stored.config
+        if config is None:
+            return ConfigAnswer(
+                product_id=product_id,
+                mqtt_config=None,
+                subscriptions=None,
+                status=None,
+                revision=stored.last_revision or None,
+                message="MQTT not configured for this product",
+            )
+        return ConfigAnswer(
+            product_id=product_id,
+            mqtt_config=config_answer(config),
+            subscriptions=[
+                subscription_answer(row, config.topic_prefix, config.topic_pattern, live=live)
+                for row in stored.subscriptions
+            ],
+            status=stored.status if live else None,
+            revision=config.revision,
+        )
+
+    async def put_config(self, product_id: int, new: ConfigInput, write: Write) -> Change[MqttConfig]:
+        """Create or update broker and topic settings.
+
+        Raises:
+            InvalidInputError, RevisionMismatchError.
+        """
+
+        def compute(state: State, before: Desired) -> Desired:
+            after = structs.replace(
+                before,
+                broker=rules.merge_broker(before.broker, new.broker),
+                topics=rules.merge_topics(before.topics, new.topics),
+                password=self._password(product_id, before.password, new.broker.password),
+            )
+            rules.check(after)
+            return after
+
+        outcome = await self._change(product_id, write, "put_config", compute)
+        return outcome.as_change(outcome.config())
+
+    async def delete_config(self, product_id: int, write: Write) -> int:
+        """Remove the configuration; running instances stop consuming. Answers the revision of the removal.
+
+        Raises:
+            NotFoundError: there is none. RevisionMismatchError.
+        """
+        async with self._lock(product_id):
+            for _ in range(_ATTEMPTS):
+                state = await self._state(product_id, write)
+                if state.config is None:
+                    raise NotFoundError(f"product {product_id} has no MQTT configuration")
+                if write.dry_run:
+                    return state.revision
+                try:
+                    revision = await self._remove(self._store, state, write, "delete_config")
+                except MovedError:
+                    continue
+                if revision:
+                    self._publisher.wake(product_id)
+                    return revision
+        raise UnavailableError("the configuration (others keep changing it)")
+
+    async def settings_to_test(
+        self, product_id: int, given: TestInput
+    ) -> tuple[messages.Broker, str | None, dict[str, int]]:
+        """Broker, password and filters (with QoS) to try: what is left out comes from the stored configuration.
+
+        The stored password goes along to the stored host and port only. Filters with a variable that only an
+        instance knows are left out.
+
+        Raises:
+            InvalidInputError: also when there is no host, neither given nor stored.
+        """
+        stored = await self._store.one("read_state", State, product_id, 0)
+        if stored is None:
+            raise no_product(product_id)
+        before = stored.desired()
+        partial = PartialBrokerInput() if isinstance(given.broker, UnsetType) else given.broker
+        if before.broker is None and isinstance(partial.host, UnsetType):
+            msg = "is required: no configuration is stored to take it from"
+            raise InvalidInputError([Fault(["body", "broker", "host"], msg, "missing")])
+        after = structs.replace(
+            before,
+            broker=rules.merge_broker(before.broker, partial),
+            topics=rules.merge_topics(before.topics, given.topics),
+        )
+        rules.check(after)
+        assert after.broker
+        return after.broker, self._password_to_test(product_id, before, after, partial), _filters(after)
+
+    def _password_to_test(
+        self, product_id: int, before: Desired, after: Desired, given: PartialBrokerInput
+    ) -> str | None:
+        password = rules.given_password(given.password)
+        if not isinstance(password, UnsetType):
+            return password
+        if not (before.password and before.broker and after.broker):
+            return None
+        if (before.broker.host, before.broker.port) != (after.broker.host, after.broker.port):
+            return None
+        return self._vault.decrypt(before.password, BROKER_PASSWORD, product_id)
+
+
+def _filters(wanted: Desired) -> dict[str, int]:
+    group = wanted.topics.shared_group if wanted.topics.use_shared else None
+    found = dict[str, int]()
+    for item in wanted.subscriptions:
+        template = item.full_topic(wanted.topics)
+        if item.enabled and all(name in wanted.variables for name in topics.variables(template)):
+            found[topics.shared(topics.substitute(template, wanted.variables), group)] = wanted.topics.qos
+    return found

@@ -1,0 +1,94 @@
+"""Bearer tokens. Only their hashes are stored."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from ..core.errors import NotFoundError
+from ..core.model import ApiToken, Page, Principal, Role
+from .base import Base, number_after, page
+
+if TYPE_CHECKING:
+    from ..core.inputs import TokenInput
+    from ..core.model import Write
+    from ..publisher import Link, Publisher
+    from ..store import Store
+    from ..vault import Vault
+
+__all__ = ["Tokens"]
+
+_CACHE_SECONDS = 5.0
+_MOST_CACHED = 10_000
+
+
+class _Used(Struct, frozen=True):
+    name: str
+    role: Role
+    product_ids: list[int] | None
+    expires_at: datetime | None
+
+
+class Tokens(Base):
+    """Use cases of tokens."""
+
+    def __init__(self, store: Store, link: Link, publisher: Publisher, vault: Vault) -> None:
+        super().__init__(store, link, publisher, vault)
+        # Hash to (good until, who): a token that was deleted elsewhere works a few seconds longer.
+        self._cached = dict[bytes, tuple[float, Principal | None]]()
+
+    async def list_tokens(self, limit: int, cursor: str | None) -> Page[ApiToken]:
+        """One page in order of id."""
+        rows = await self._store.one("list_tokens", list[ApiToken], number_after(cursor, 0), limit + 1)
+        return page(rows or [], limit, lambda token: token.id)
+
+    async def create_token(self, new: TokenInput, write: Write) -> tuple[ApiToken, str]:
+        """The token's record, and the token itself, which is told this once."""
+        token = f"mqtt_{secrets.token_urlsafe(32)}"
+        made = await self._store.one(
+            "create_token",
+            ApiToken,
+            new.name,
+            _hash(token),
+            new.role,
+            new.product_ids,
+            write.actor,
+            new.expires_at,
+        )
+        assert made
+        self._cached.pop(_hash(token), None)
+        return made, token
+
+    async def delete_token(self, token_id: int) -> None:
+        """End a token; other replicas may take it for 5 s more."""
+        if await self._store.value("delete_token", token_id) is None:
+            raise NotFoundError(f"there is no token {token_id}")
+        self._cached.clear()
+
+    async def authenticate(self, token: str) -> Principal | None:
+        """Who the token stands for; None when it is unknown or has expired. Costs a query every 5 s."""
+        digest, now = _hash(token), time.monotonic()
+        cached = self._cached.get(digest)
+        if cached and cached[0] > now:
+            return cached[1]
+        used = await self._store.one("use_token", _Used, digest)
+        principal = Principal(name=used.name, role=used.role, product_ids=used.product_ids) if used else None
+        if len(self._cached) >= _MOST_CACHED:
+            self._cached.clear()
+        self._cached[digest] = (now + _good_for(used), principal)
+        return principal
+
+
+def _good_for(used: _Used | None) -> float:
+    if used is None or used.expires_at is None:
+        return _CACHE_SECONDS
+    return min(_CACHE_SECONDS, (used.expires_at - datetime.now(UTC)).total_seconds())
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
