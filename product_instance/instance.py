@@ -186,8 +186,10 @@ class ProductInstance:
 
     async def _cancel(self, name: str) -> None:
         task = self._tasks.pop(name)
-        task.cancel()
-        await asyncio.wait([task])
+        while not task.done():
+            # Again and again: nats-py takes a cancelled request for one that timed out.
+            task.cancel()
+            await asyncio.wait([task], timeout=0.1)
         if not task.cancelled() and (error := task.exception()):
             log.error("background task had died", task=name, error=repr(error))
 

@@ -13,6 +13,7 @@ from mqtt_shared.messages import Broker as BrokerSettings
 from mqtt_shared.messages import Subscription, encode
 from mqtt_shared.sealing import Secrets, new_key, seal_snapshot
 from product_instance import ProductInstance
+from tests.support.proxy import TcpProxy
 from tests.support.waiting import eventually
 
 from .conftest import PRODUCT, Control, applied, publisher, received, rejected
@@ -107,8 +108,6 @@ async def test_it_tries_again_by_itself(working: Working, own_mosquitto: Callabl
 
 
 async def test_a_broker_that_never_answers_gives_way_to_a_newer_revision(working: Working) -> None:
-    from tests.support.proxy import TcpProxy
-
     control = working.control
     async with TcpProxy("127.0.0.1", working.broker.port) as proxy:
         proxy.stall()

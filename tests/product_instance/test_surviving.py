@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +52,8 @@ async def test_a_lost_connection_comes_back_with_its_subscriptions(
         await applied(instance, 1)
         async with load(mqtt, f"{topic}/a") as numbers:
             for _ in range(2):
-                await eventually(lambda at=len(numbers): len(numbers) > at + 20)
+                done = len(numbers)
+                await eventually(lambda at=done: len(numbers) > at + 20)
                 proxy.refuse()
                 proxy.cut()
                 await eventually(lambda: not instance.heartbeat().connected)
@@ -64,9 +64,9 @@ async def test_a_lost_connection_comes_back_with_its_subscriptions(
         await mqtt.publish(f"{topic}/a", b"-1", qos=1)
         await eventually(lambda: -1 in seen)
         if persistent:
-            # Not one lost and, within one run, not one worked on twice.
-            assert seen == [*numbers, -1]
-            assert received(instance) == len(numbers) + 1
+            # Not one lost. Only acknowledgements that were cut off on their way bring a message twice.
+            assert list(dict.fromkeys(seen)) == [*numbers, -1]
+            assert len(seen) - len(numbers) < 10
         assert instance.heartbeat().connection_error is None
 
 
@@ -293,14 +293,13 @@ async def test_sigterm_finishes_what_is_in_flight(
     assert control.heartbeats[-1].counters["1"].messages_received == 30
 
 
-async def test_the_command_tells_all_faults_of_its_settings(tmp_path: Path, processes: Processes) -> None:
+async def test_the_command_tells_all_faults_of_its_settings(processes: Processes) -> None:
     process = processes.spawn(
         "product_instance",
         environment={
             "INSTANCE_ID": "a.b",
             "PRODUCT_KEY": "short",
             "MQTT_PORT": "0",
-            "STATE_DIR": str(tmp_path),
         },
     )
     assert await asyncio.to_thread(process.wait, 10)
@@ -334,4 +333,4 @@ async def test_check_and_show_config(
     assert f"{topic}/app" in output
     assert "hidden" not in output
     assert "sealed" not in output
-    assert os.listdir(tmp_path)
+    assert not list(tmp_path.glob("snapshot-*"))
