@@ -29,7 +29,7 @@ class CollectorSettings(NatsSettings):
         default=1.0, gt=0, le=60, description="Time between two looks for stale instances."
     )
     redelivery_seconds: float = Field(
-        default=10,
+        default=30,
         ge=0.5,
         le=300,
         description="After this the stream delivers again what a collector took and did not commit.",
