@@ -20,7 +20,6 @@ from mqtt_shared.mqtt import (
     Message,
     SubscribeRefusedError,
 )
-from tests.support.proxy import TcpProxy
 from tests.support.waiting import eventually
 
 from .dynsec import PASSWORD, USER, dynamic_security
@@ -666,13 +665,13 @@ async def test_another_client_of_the_same_id_takes_over(mosquitto: Mosquitto) ->
         assert two.is_open
 
 
-async def test_a_half_open_connection_is_noticed(mosquitto: Mosquitto) -> None:
-    async with TcpProxy("127.0.0.1", mosquitto.port) as proxy:
-        one = connection(proxy, keep_alive=1)
+async def test_a_half_open_connection_is_noticed() -> None:
+    async with ScriptedBroker(ACCEPTED) as server:
+        one = connection(server, keep_alive=1)
         await one.open()
-        proxy.stall()
-        found = await asyncio.wait_for(one.lost(), 10)
-        assert found.error == "Broker not responding"
+        assert (await asyncio.wait_for(one.lost(), 10)).error == "Broker not responding"
+        await eventually(server.left.is_set)
+        assert server.received[1:] == [b"\xc0\x00", b""]
         await one.close()
 
 
