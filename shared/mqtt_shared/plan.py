@@ -13,7 +13,7 @@ from . import topics
 from .messages import Broker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from .messages import Snapshot
 
@@ -44,7 +44,7 @@ class Target(Struct, frozen=True, kw_only=True):
     broker: Broker | None = None
     secret: str | None = None
     filters: dict[str, int] = field(default_factory=dict[str, int])
-    """Filter as sent to the broker, and its QoS."""
+    """Filter as sent to the broker, and its QoS; without those that a wider one covers."""
     routes: dict[int, Route] = field(default_factory=dict[int, Route])
     """By subscription id, in the order of the subscriptions."""
 
@@ -107,8 +107,23 @@ def resolve(
         )
     if faults:
         raise topics.InvalidTopicError("; ".join(faults))
-    filters = {route.filter: snapshot.topics.qos for route in routes.values()}
+    filters = dict.fromkeys(_widest(routes.values()), snapshot.topics.qos)
     return Target(broker=snapshot.broker, secret=password, filters=filters, routes=routes)
+
+
+def _widest(routes: Iterable[Route]) -> list[str]:
+    """The filters that no other one covers.
+
+    A broker sends one copy of a message for each filter that matches (MQTT 3.1.1, 3.3.5), in a shared group
+    perhaps to different members, and nothing tells that the copies are one message. With a covering filter
+    alone it sends one, and the instance finds all subscriptions by the topic.
+    """
+    filters = {route.filter: route.topic for route in routes}
+    return [
+        kept
+        for kept, topic in filters.items()
+        if not any(other != topic and topics.covers(other, topic) for other in filters.values())
+    ]
 
 
 def _topic(template: str, values: Mapping[str, str], *, keep_unknown: bool) -> str:

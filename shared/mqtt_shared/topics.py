@@ -12,6 +12,7 @@ __all__ = [
     "MAX_BYTES",
     "InvalidTopicError",
     "UnknownVariableError",
+    "covers",
     "derive",
     "faults",
     "matches",
@@ -109,6 +110,19 @@ def matches(topic_filter: str, topic: str) -> bool:
         if index >= len(levels) or level not in ("+", levels[index]):
             return False
     return len(wanted) == len(levels)
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Does `wide` match every topic that `narrow` matches? A filter covers itself."""
+    left, right = wide.split("/"), narrow.split("/")
+    if left[0] in ("+", "#") and right[0].startswith("$"):
+        return False
+    for index, level in enumerate(left):
+        if level == "#":
+            return True
+        if index >= len(right) or right[index] == "#" or level not in ("+", right[index]):
+            return False
+    return len(left) == len(right)
 
 
 def overlap(one: str, other: str) -> bool:
