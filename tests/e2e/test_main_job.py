@@ -161,11 +161,12 @@ async def test_an_instance_runs_with_everything_else_down(
     own_postgres: Postgres,
     own_database_url: str,
     nats_root: str,
-    mosquitto: Broker,
+    own_mosquitto: Callable[..., Broker],
 ) -> None:
+    broker = own_mosquitto("log_type all")
     system = System(processes, tmp_path, own_database_url, own_nats.url, nats_root)
     await system.start()
-    await configure(system, mosquitto)
+    await configure(system, broker)
     orders = topic(system, "orders")
     await system.call(
         "POST", f"{system.path}/subscriptions", {"name": "orders", "topic": orders, "actions": ECHO}
@@ -177,8 +178,8 @@ async def test_an_instance_runs_with_everything_else_down(
     # From its last known good on disk, with nothing but the broker there.
     instance = system.spawn_instance("one")
     await eventually(lambda: "connected" in instance.output(), 20)
-    await eventually(lambda: _subscribed(mosquitto, orders), 10)
-    await publish(mosquitto.port, orders, range(20))
+    await eventually(lambda: _subscribed(broker, orders), 10)
+    await publish(broker.port, orders, range(20))
 
     own_postgres.start()
     own_nats.start()
@@ -189,7 +190,7 @@ async def test_an_instance_runs_with_everything_else_down(
 
     await eventually(counted, 30)
     await system.call(
-        "PUT", system.path, {"broker": {"host": "127.0.0.1", "port": mosquitto.port, "keep_alive": 30}}
+        "PUT", system.path, {"broker": {"host": "127.0.0.1", "port": broker.port, "keep_alive": 30}}
     )
     await eventually(lambda: system.is_connected("one"), 20)
 
