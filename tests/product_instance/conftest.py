@@ -26,7 +26,7 @@ from product_instance import InstanceSettings, ProductInstance
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from pathlib import Path
 
     from nats.aio.client import Client
@@ -150,7 +150,7 @@ def with_actions(subscription: Subscription, *actions: dict[str, Any]) -> Subscr
 
 
 @asynccontextmanager
-async def publisher(host: str, port: int) -> AsyncIterator[Connection]:
+async def publisher(host: str, port: int) -> AsyncGenerator[Connection]:
     """A connection that publishes."""
 
     def ignore(_message: Message) -> None:

@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 from .conftest import Control, applied, publisher, received, rejected, with_actions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
     from pathlib import Path
 
     from mqtt_shared.mqtt import Connection
@@ -35,7 +35,7 @@ def sub(subscription_id: int, topic: str, **fields: Any) -> Subscription:
 
 
 @asynccontextmanager
-async def load(connection: Connection, topic: str) -> AsyncIterator[list[int]]:
+async def load(connection: Connection, topic: str) -> AsyncGenerator[list[int]]:
     """Publish numbered messages at QoS 1 as fast as they are acknowledged, as long as the block lasts."""
     sent = list[int]()
     over = asyncio.Event()
@@ -333,3 +333,42 @@ async def test_the_same_revision_with_another_digest_is_applied_and_visible(
         await eventually(lambda: instance.heartbeat().applied_digest != digest)
         assert instance.heartbeat().applied_revision == 1
         assert instance.heartbeat().subscribed_topics_count == 0
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["plain", "share"])
+async def test_overlapping_filters_count_and_run_a_message_once(
+    shared: bool, control: Control, mosquitto: Broker, topic: str, folder: Callable[[str], Path]
+) -> None:
+    one, two = (
+        ProductInstance(control.settings(folder("one"))),
+        ProductInstance(control.settings(folder("two"))),
+    )
+    instances = (one, two) if shared else (one,)
+    async with one, two, publisher("127.0.0.1", mosquitto.port) as mqtt:
+        topics = Topics(use_shared=shared, shared_group="bre")
+        subscriptions = [sub(1, f"{topic}/#"), sub(2, f"{topic}/+"), sub(3, f"{topic}/a")]
+        await control.put(control.snapshot(at(mosquitto), *subscriptions, topics=topics))
+        await applied(one, 1)
+        await applied(two, 1)
+        for _ in range(20):
+            await mqtt.publish(f"{topic}/a", b"", qos=1)
+            await mqtt.publish(f"{topic}/a/b", b"", qos=1)
+        await eventually(lambda: sum(received(each, 1) for each in instances) == 40)
+        for number, expected in ((1, 40), (2, 20), (3, 20)):
+            assert sum(received(each, number) for each in instances) == expected
+
+
+async def test_several_products_in_one_process_keep_apart(
+    control: Control, mosquitto: Broker, topic: str, folder: Callable[[str], Path]
+) -> None:
+    one = ProductInstance(control.settings(folder("one")))
+    other = ProductInstance(control.settings(folder("other"), product_id=8, config_wait_seconds=30))
+    seen, nothing = collect(one), collect(other)
+    async with one, other, publisher("127.0.0.1", mosquitto.port) as mqtt:
+        await control.put(control.snapshot(at(mosquitto), with_actions(sub(1, f"{topic}/a"), COLLECT)))
+        await applied(one, 1)
+        await mqtt.publish(f"{topic}/a", b"1", qos=1)
+        await eventually(lambda: seen == [1])
+        assert nothing == []
+        assert other.heartbeat().counters == {}
+        assert other.heartbeat().product_id == 8

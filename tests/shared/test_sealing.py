@@ -48,7 +48,7 @@ def test_what_is_sealed_opens_again() -> None:
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    places: dict[Any, Any] = value if isinstance(value, dict) else {}
+    places = cast("dict[Any, Any]", value) if isinstance(value, dict) else dict[Any, Any]()
     if isinstance(value, list):
         places = dict(enumerate(cast("list[Any]", value)))
     return [below for name in places for below in _paths(places[name], (*path, name))] or [path]
