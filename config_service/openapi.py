@@ -137,8 +137,10 @@ def _header_parameters(route: Route) -> Iterable[dict[str, Any]]:
 
 
 def _header(name: str, description: str, example: str) -> dict[str, Any]:
-    patterns = {"Prefer": r"^wait=[0-9]{1,2}$"}
-    schema = {"type": "string", "pattern": patterns.get(name, r'^(\*|"[0-9]{1,18}")$')}
+    schema: dict[str, Any] = {"type": "string"}
+    if name == "If-Match":
+        # The others are ignored when they are malformed (RFC 7240, 2; RFC 9110, 13.1.2).
+        schema["pattern"] = r'^(\*|"[0-9]{1,18}")$'
     return {"name": name, "in": "header", "description": description, "schema": schema, "example": example}
 
 
