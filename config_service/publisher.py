@@ -58,7 +58,7 @@ class BucketState(Struct, frozen=True):
 
 
 class Link:
-    """The connection to NATS. It comes up in the background: the service works without, except for commands."""
+    """The connection to NATS. It comes up in the background: all but commands work without."""
 
     def __init__(self, url: str, subjects: Subjects, background: Background) -> None:
         self.subjects = subjects
@@ -219,8 +219,8 @@ class Publisher:
         self._replicas = replicas
         self._waiting = dict[int, Sealed | None]()
         self._running = set[int]()
-        # What this process last put or saw right: sequence and revision. A newer revision may be put on top of
-        # it without looking, since the server refuses when anybody else was there meanwhile.
+        # What this process last put or saw right: sequence and revision. A newer revision may be put on top
+        # of it without looking, since the server refuses when anybody else was there meanwhile.
         self._known = dict[int, tuple[int, int]]()
         self._sent = dict[int, bytes]()
         self._at_once = asyncio.Semaphore(_AT_ONCE)

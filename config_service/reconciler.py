@@ -28,9 +28,9 @@ _AT_ONCE = 16
 class Reconciler:
     """Looks every few seconds, and at each new connection to NATS.
 
-    Cheap as long as nothing is wrong: one query for what is behind, one for the number of keys, one look at the
-    bucket's state. Every key is compared at start, after each new connection, when the bucket was emptied or
-    made anew, and once in `full_seconds`.
+    Cheap as long as nothing is wrong: one query for what is behind, one for the number of keys, one look at
+    the bucket's state. Every key is compared at start, after each new connection, when the bucket was emptied
+    or made anew, and once in `full_seconds`.
     """
 
     def __init__(

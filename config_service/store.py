@@ -1,7 +1,7 @@
 """PostgreSQL: the only module here that speaks asyncpg.
 
-Queries stand in `sql/*.sql`. Those that read answer one JSON document, which is decoded into the struct that the
-caller names: typed, and faster than records with nested values.
+Queries stand in `sql/*.sql`. Those that read answer one JSON document, which is decoded into the struct that
+the caller names: typed, and faster than records with nested values.
 """
 
 from __future__ import annotations
@@ -172,6 +172,8 @@ _AWAY = (
     OSError,
     TimeoutError,
     _asyncpg.InterfaceError,
+    # asyncpg's own state machine, when the server goes away in the middle of an answer.
+    _asyncpg.InternalClientError,
     _asyncpg.CannotConnectNowError,
     _asyncpg.PostgresConnectionError,
     _asyncpg.TooManyConnectionsError,
@@ -187,7 +189,7 @@ _MOVED = (_asyncpg.SerializationError, _asyncpg.DeadlockDetectedError)
 
 def _translated(error: Exception) -> Exception:
     """The error as the rest of the service knows it; anything else is a defect and stays what it is."""
-    if isinstance(error, ValueError) and isinstance(error, _asyncpg.InterfaceError):
+    if isinstance(error, _asyncpg.DataError):
         # An id that no column can hold belongs to nothing.
         return NotFoundError("there is nothing with this id") if "value out of int" in str(error) else error
     if is_away(error):

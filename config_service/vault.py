@@ -33,7 +33,7 @@ class WrongKeyError(InvalidKeyError):
 
     def __init__(self, what: str, product_id: int) -> None:
         super().__init__(
-            f"{SETTING}: none of the keys opens the {what.replace('-', ' ')} stored for product {product_id}: "
+            f"{SETTING}: no key of these opens the {what.replace('-', ' ')} of product {product_id}: "
             "add the key that it was encrypted with (several keys are separated by commas)"
         )
 
@@ -78,7 +78,7 @@ class _Token(Struct, frozen=True):
 
 
 async def check_keys(store: Store, vault: Vault) -> None:
-    """Open a batch of tokens of each kind, so that a wrong key is noticed at start and not at the first change.
+    """Open a batch of tokens of each kind, so that a wrong key is noticed at start, not at the first change.
 
     Raises:
         WrongKeyError: one does not open.

@@ -15,7 +15,7 @@ __all__ = ["Usecases"]
 
 
 class Usecases(Products, Configs, Subscriptions, Revisions, Transfer, Runtime, Tokens):
-    """All use cases. Each raises UnavailableError when PostgreSQL is away, NotFoundError for an unknown id."""
+    """All use cases. Each raises UnavailableError without PostgreSQL, NotFoundError for an unknown id."""
 
     async def end_unused_key(self, product_id: int) -> None:
         """End a product's previous key once all instances have the new one: the reconciler's work."""

@@ -120,7 +120,7 @@ class Base:
         self._locks = weakref.WeakValueDictionary[int, asyncio.Lock]()
 
     def _lock(self, product_id: int) -> asyncio.Lock:
-        """Writers of one process take turns, so that they need not read again; the database decides all the same."""
+        """Writers of one process take turns, so that they need not read again; the database decides."""
         return self._locks.setdefault(product_id, asyncio.Lock())
 
     async def _state(self, product_id: int, write: Write, *, ids: int = 0) -> State:

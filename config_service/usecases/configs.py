@@ -38,7 +38,7 @@ class Configs(Base):
     """Use cases of configurations."""
 
     async def get_config(self, product_id: int, *, live: bool = True) -> ConfigAnswer:
-        """Endpoint 1; without `live`, status and stats are left out. `revision` is null before the first one."""
+        """Endpoint 1; status and stats only with `live`. `revision` is null before the first one."""
         stored = await self._store.one("get_config", _Stored, product_id)
         if stored is None:
             raise no_product(product_id)
@@ -108,7 +108,7 @@ class Configs(Base):
     async def settings_to_test(
         self, product_id: int, given: TestInput
     ) -> tuple[messages.Broker, str | None, dict[str, int]]:
-        """Broker, password and filters (with QoS) to try: what is left out comes from the stored configuration.
+        """Broker, password and filters (with QoS) to try: what is left out comes from what is stored.
 
         The stored password goes along to the stored host and port only. Filters with a variable that only an
         instance knows are left out.

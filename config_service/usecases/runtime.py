@@ -98,8 +98,10 @@ class Runtime(Base):
         return _rollout(await self._rollout(product_id))
 
     async def wait_for_rollout(self, product_id: int, revision: int, seconds: float) -> Rollout:
-        """The rollout as soon as every live instance has applied or rejected `revision` or a newer one, at the
-        latest after `seconds`."""
+        """The rollout as soon as every live instance has applied or rejected `revision` or a newer one.
+
+        At the latest after `seconds`.
+        """
         deadline = asyncio.get_running_loop().time() + seconds
         with self._link.watch(product_id) as changed:
             while True:

@@ -8,13 +8,12 @@ from msgspec import Struct, structs
 
 from ..core import rules
 from ..core.errors import NameTakenError, NotConfiguredError, NotFoundError
-from ..core.model import Change, Page, Subscription
 from ..core.state import ConfigRow, Desired, Item, State, SubscriptionRow, subscription_answer
 from .base import Base, no_product, number_after, page, sorted_items
 
 if TYPE_CHECKING:
     from ..core.inputs import SubscriptionInput, SubscriptionPatch
-    from ..core.model import Write
+    from ..core.model import Change, Page, Subscription, Write
 
 __all__ = ["Subscriptions"]
 

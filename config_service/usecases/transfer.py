@@ -9,12 +9,12 @@ from msgspec import UnsetType, structs
 from ..core import legacy, rules
 from ..core.errors import NotConfiguredError
 from ..core.model import Change, ConfigAnswer, Write
-from ..core.state import Desired, Item, State
 from .base import Base, Outcome, sorted_items
 
 if TYPE_CHECKING:
     from ..core.inputs import SubscriptionInput
     from ..core.legacy import Imported
+    from ..core.state import Desired, Item, State
 
 __all__ = ["Transfer"]
 
@@ -39,8 +39,8 @@ class Transfer(Base):
         """Take over an export, or a legacy `mqtt_events.json`: all of it or nothing.
 
         An export replaces the whole configuration, but for the password; subscriptions are matched by name.
-        The legacy file has no broker, so there must be one; its events are added, or replace the subscriptions
-        of the same name.
+        The legacy file has no broker, so there must be one; its events are added, or replace the
+        subscriptions of the same name.
 
         Raises:
             InvalidInputError: all faults of the file. NotConfiguredError, RevisionMismatchError.
