@@ -49,6 +49,8 @@ class _Link:
         self.connection = connection
         self.feed = feed
         self.connected_at: datetime | None = None
+        self.stands_in = False
+        """Under a client id of its own, until the right one can be had."""
         self.granted: dict[str, int] = {}
         """Confirmed by SUBACK."""
         self.possible: set[str] = set()
@@ -231,10 +233,13 @@ class Session:
         if effect.connection == "close":
             self._link, self._past = None, None
             self._retire(link)
-        elif effect.connection == "keep" and link.configuration.client_id == wanted.client_id:
+        elif effect.connection == "keep" and self._keeps_its_id(link, wanted):
             await self._resubscribe(link, wanted, effect.subscribe, effect.unsubscribe)
         else:
             await self._switch(link, wanted, same_session=self._client_id_stays(link, wanted))
+
+    def _keeps_its_id(self, link: _Link, wanted: Configuration) -> bool:
+        return link.configuration.client_id == wanted.client_id and not link.stands_in
 
     async def _resubscribe(
         self, link: _Link, wanted: Configuration, subscribe: Mapping[str, int], unsubscribe: Iterable[str]
@@ -269,7 +274,7 @@ class Session:
             log.warning("could not undo a subscription that was refused in part", error=str(error))
 
     async def _switch(self, old: _Link, wanted: Configuration, *, same_session: bool) -> None:
-        if not same_session:
+        if old.stands_in or not same_session:
             with self._trying():
                 self._link = await self._open(wanted, self._client_id(wanted))
             self._retire(old)
@@ -305,6 +310,7 @@ class Session:
         """
         with self._trying():
             self._link = bridge = await self._open(wanted, self._throwaway_id(), clean=True)
+            bridge.stands_in = True
         await self._let_go(old)
         try:
             self._link = await self._open(wanted, self._client_id(wanted))
@@ -317,9 +323,9 @@ class Session:
         try:
             self._link = await self._open(configuration, self._client_id(configuration))
         except (ConnectRefusedError, ConnectionLostError, SubscribeRefusedError) as error:
-            log.warning("could not return to the former configuration at once", error=str(error))
-            self._link = None
-        self._retire(bridge)
+            log.warning("going on under a stand-in client id until the right one is let in", error=str(error))
+        else:
+            self._retire(bridge)
 
     # Links
 

@@ -219,3 +219,30 @@ async def test_a_refused_subscription(
         await eventually(lambda: instance.heartbeat().connected)
         await mqtt.publish(f"{topic}/a", b"", qos=1)
         await eventually(lambda: received(instance) == 2)
+
+
+async def test_a_switch_that_fails_half_way_goes_on_consuming(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    async with (
+        TcpProxy("127.0.0.1", mosquitto.port) as proxy,
+        ProductInstance(control.settings(tmp_path)) as instance,
+        publisher("127.0.0.1", mosquitto.port) as mqtt,
+    ):
+        broker = BrokerSettings(host="127.0.0.1", port=proxy.port, client_id=f"own-{topic}")
+        await control.put(control.snapshot(broker, sub(f"{topic}/a")))
+        await applied(instance, 1)
+        sent = await control.put(control.snapshot(structs.replace(broker, keep_alive=30), sub(f"{topic}/a")))
+        # The bridge gets in, and then nobody for a while: neither the new connection nor the old one again.
+        await eventually(lambda: proxy.accepted == 2, every=0)
+        proxy.refuse()
+        await rejected(instance, "refused")
+        await mqtt.publish(f"{topic}/a", b"", qos=1)
+        await eventually(lambda: received(instance) == 1)
+        told = instance.heartbeat()
+        assert (told.connected, told.applied_revision) == (True, 1)
+        await proxy.accept()
+        await applied(instance, sent.revision)
+        assert instance.heartbeat().client_id == f"own-{topic}"
+        await mqtt.publish(f"{topic}/a", b"", qos=1)
+        await eventually(lambda: received(instance) == 2)
