@@ -56,7 +56,12 @@ async def _connect(
         if on_reconnected:
             await on_reconnected()
 
+    client: Client | None = None
+
     async def disconnected() -> None:
+        if client is not None and client.is_closed:
+            # Our own doing.
+            return
         log.warning("NATS is away; reconnecting")
         if on_disconnected:
             await on_disconnected()
@@ -65,7 +70,7 @@ async def _connect(
         log.debug("NATS error", error=str(reason) or repr(reason))
 
     connect_to = cast("Callable[..., Awaitable[Client]]", nats.connect)  # pyright: ignore[reportUnknownMemberType] - untyped options
-    return await connect_to(
+    client = await connect_to(
         [server.strip() for server in url.split(",")],
         name=name,
         max_reconnect_attempts=-1,
@@ -78,3 +83,4 @@ async def _connect(
         disconnected_cb=disconnected,
         error_cb=error,
     )
+    return client

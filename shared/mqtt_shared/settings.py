@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .subjects import Subjects
@@ -42,6 +42,11 @@ class NatsSettings(Settings):
         default="nats://127.0.0.1:4222", description="NATS servers, comma-separated; may hold credentials."
     )
     nats_root: str = Field(default="mqtt", description="First token of every NATS name.")
+
+    @field_validator("nats_root")
+    @classmethod
+    def _nats_root_is_a_token(cls, value: str) -> str:
+        return Subjects(value).root
 
     @property
     def subjects(self) -> Subjects:
