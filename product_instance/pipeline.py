@@ -83,7 +83,7 @@ class Feed:
         self._outstanding = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._closed = False
+        self._closed = self._holds_acks = False
 
     def attach(self, connection: _Acker) -> None:
         """The connection to acknowledge on."""
@@ -92,6 +92,15 @@ class Feed:
     def close(self) -> None:
         """Take no further messages; the broker keeps those that need an acknowledgement."""
         self._closed = True
+
+    def hold_acks(self) -> None:
+        """Acknowledge nothing until `release_acks`; the work goes on."""
+        self._holds_acks = True
+
+    def release_acks(self) -> None:
+        """Acknowledge what was held."""
+        self._holds_acks = False
+        self.acknowledge()
 
     def only_older(self) -> dict[int, Delivery]:
         """What this connection inherited and never saw again; its predecessor can then be forgotten."""
@@ -152,7 +161,7 @@ class Feed:
     def acknowledge(self) -> None:
         """Acknowledge from the oldest on, as far as the work is done."""
         unacked, connection = self._unacked, self._connection
-        while connection and unacked:
+        while connection and unacked and not self._holds_acks:
             oldest = next(iter(unacked.values()))
             # On a connection that is gone they stay here, for the next one to inherit.
             if not oldest.done or not connection.ack(oldest.message):

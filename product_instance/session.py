@@ -96,6 +96,14 @@ class _Link:
         for topic in gone:
             self.granted.pop(topic, None)
 
+    async def round_trip(self) -> None:
+        """Have the broker read all that we sent and send all that it can: it answers in order.
+
+        Raises:
+            ConnectionLostError
+        """
+        await self.connection.unsubscribe([f"nothing/{secrets.token_hex(4)}"])
+
 
 class Session:
     """The instance's side of its broker: at most one connection at work, and old ones that are draining."""
@@ -293,12 +301,16 @@ class Session:
                 await trial.connection.open()
             finally:
                 await trial.connection.close()
-        self._past = old
-        # From here on the end of the old connection is our own doing.
-        self._link = None
+        # An acknowledgement that the broker does not come to read would have the message worked on twice.
+        old.feed.hold_acks()
         try:
+            with contextlib.suppress(ConnectionLostError):
+                await old.round_trip()
+            # From here on the end of the old connection is our own doing.
+            self._link, self._past = None, old
             self._link = await self._open(wanted, old.connection.client_id)
         except BaseException:
+            old.feed.release_acks()
             if old.connection.is_open:
                 self._link, self._past = old, None
             raise
@@ -452,7 +464,7 @@ class Session:
         while True:
             await link.feed.idle()
             received = link.feed.received
-            await link.connection.unsubscribe([f"drain/{secrets.token_hex(4)}"])
+            await link.round_trip()
             if link.feed.received == received:
                 await link.feed.idle()
                 return

@@ -151,6 +151,20 @@ async def test_only_qos_0_is_dropped_when_there_is_no_room() -> None:
     assert work.worked == [1, 2, 3, 5]
 
 
+async def test_acknowledgements_can_be_held() -> None:
+    work = Work()
+    _, connect = made(work)
+    feed, acks = connect()
+    feed.receive(message(1))
+    feed.hold_acks()
+    await turns()
+    await work.end(1)
+    await feed.idle()
+    assert acks.acked == []
+    feed.release_acks()
+    assert acks.acked == [1]
+
+
 async def test_a_closed_feed_takes_nothing() -> None:
     work = Work()
     _, connect = made(work)

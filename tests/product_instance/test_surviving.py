@@ -300,12 +300,13 @@ async def test_the_command_tells_all_faults_of_its_settings(processes: Processes
             "INSTANCE_ID": "a.b",
             "PRODUCT_KEY": "short",
             "MQTT_PORT": "0",
+            "NATS_ROOT": "Not one",
         },
     )
     assert await asyncio.to_thread(process.wait, 10)
     assert process.returncode == 2
     output = process.output()
-    for name in ("PRODUCT_ID", "INSTANCE_ID", "PRODUCT_KEY", "MQTT_PORT"):
+    for name in ("PRODUCT_ID", "INSTANCE_ID", "PRODUCT_KEY", "MQTT_PORT", "NATS_ROOT"):
         assert f"{name}: " in output
     assert "short" not in output
 
