@@ -223,6 +223,7 @@ class Publisher:
         # of it without looking, since the server refuses when anybody else was there meanwhile.
         self._known = dict[int, tuple[int, int]]()
         self._sent = dict[int, bytes]()
+        self._unopened = set[int]()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
     def wake(self, product_id: int, ready: Sealed | None = None) -> None:
@@ -259,8 +260,12 @@ class Publisher:
             log.debug("not published yet", product_id=product_id, error=str(error) or repr(error))
             return False
         except WrongKeyError as error:
-            log.error("not published", product_id=product_id, error=str(error))
+            # Said once: the reconciler comes back to it every few seconds.
+            if product_id not in self._unopened:
+                self._unopened.add(product_id)
+                log.error("not published", product_id=product_id, error=str(error))
             return False
+        self._unopened.discard(product_id)
         return True
 
     async def _publish(self, product_id: int, ready: Sealed | None) -> None:

@@ -164,7 +164,12 @@ async def _pool(database_url: str, size: int) -> Any:
         command_timeout=_COMMAND_SECONDS,
         timeout=5,
         reset=nothing_to_reset,
-        server_settings={"application_name": "config-service", "timezone": "UTC"},
+        server_settings={
+            "application_name": "config-service",
+            "timezone": "UTC",
+            "plan_cache_mode": "force_generic_plan",
+            "jit": "off",
+        },
     )
 
 

@@ -43,13 +43,14 @@ BAD = [
     ("products", "name", "x" * 101),
     ("products", "description", "x" * 1001),
     ("products", "variables", "[]"),
-    *(("mqtt_configs", "broker_host", host) for host in ("", "a b", "a/b", "mqtt://a", "a:1883", "u@a", "x" * 256)),
+    *(("mqtt_configs", "broker_host", host) for host in ("", "a b", "a/b", "mqtt://a", "a:1", "u@a", "x" * 256)),
     *(("mqtt_configs", "broker_port", port) for port in (0, 65536)),
     ("mqtt_configs", "username", "x" * 256),
     ("mqtt_configs", "client_id", ""),
     ("mqtt_configs", "client_id", "x" * 256),
     *(("mqtt_configs", "keep_alive", seconds) for seconds in (9, 3601)),
-    *((table, name, value) for table, name in (("mqtt_configs", "topic_prefix"), ("mqtt_configs", "topic_pattern")) for value in ("", "x" * 256)),
+    *(("mqtt_configs", "topic_prefix", part) for part in ("", "x" * 256)),
+    *(("mqtt_configs", "topic_pattern", part) for part in ("", "x" * 256)),
     *(("mqtt_configs", "shared_group", group) for group in ("", "a/b", "a+", "a#", "x" * 101, None)),
     *(("mqtt_configs", "qos", qos) for qos in (-1, 3)),
     ("mqtt_configs", "revision", 0),
@@ -70,9 +71,8 @@ async def test_the_database_refuses_what_the_api_refuses(database_url: str) -> N
     try:
         for table, column, value in BAD:
             literal = "null" if value is None else "'" + str(value) + "'"
-            with pytest.raises(asyncpg.CheckViolationError):
+            with pytest.raises(asyncpg.CheckViolationError, match=table):
                 await connection.execute(f"update {table} set {column} = {literal}")
-                pytest.fail(f"{table}.{column} = {value!r} was taken")
         for host in ("::1", "fe80:0:0:0:0:0:0:1", "::ffff:10.0.0.1", "mqtt_1", "a.example.com"):
             await connection.execute("update mqtt_configs set broker_host = $1", host)
         for again in (_PRODUCT.replace("(1,", "(2,"), _SUBSCRIPTION.replace("(1, 1,", "(2, 1,")):

@@ -276,7 +276,8 @@ async def test_a_new_product_key(backend: Backend, product: Product) -> None:
         product.settings.database_url,
         "insert into mqtt_instances (product_id, instance_id, state, boot_id, seq, started_at, sent_at,"
         " last_heartbeat_at, interval_seconds, connected, key_id)"
-        f" values ({product.id}, 'i1', 'live', 'b', 1, now(), now(), now(), 5, true, '{sealing.key_id(old)}')",
+        f" values ({product.id}, 'i1', 'live', 'b', 1, now(), now(), now(), 5, true,"
+        f" '{sealing.key_id(old)}')",
     )
     assert (await backend.usecases.get_product(product.id)).previous_product_key_id
     execute(product.settings.database_url, f"update mqtt_instances set key_id = '{sealing.key_id(new)}'")

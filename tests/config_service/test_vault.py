@@ -25,13 +25,14 @@ def _config(password: str) -> ConfigInput:
     return ConfigInput(broker=BrokerInput(host="mqtt.example.com", password=password))
 
 
-async def test_rotate_while_writing(backend: Backend, backend_settings: BackendSettings) -> None:
+async def test_rotate_while_writing(backend_settings: BackendSettings) -> None:
     """Afterwards the old key opens nothing and the new one everything, also the history."""
-    cases = backend.usecases
-    products = [(await cases.create_product(ProductInput(name=f"p{n}"), WRITE))[0].id for n in range(3)]
-    for product_id in products:
-        await cases.put_config(product_id, _config("first"), WRITE)
-    await cases.renew_product_key(products[0], WRITE)
+    async with open_backend(backend_settings) as backend:
+        cases = backend.usecases
+        products = [(await cases.create_product(ProductInput(name=f"p{n}"), WRITE))[0].id for n in range(3)]
+        for product_id in products:
+            await cases.put_config(product_id, _config("first"), WRITE)
+        await cases.renew_product_key(products[0], WRITE)
     both = structs.replace(backend_settings, keys=(sealing.new_key(), *backend_settings.keys))
     done = asyncio.Event()
 
