@@ -73,8 +73,9 @@ def _channels(subjects: Subjects) -> dict[str, Any]:
         "config": _channel(
             subjects.config("{product_id}"),
             f"Key of the JetStream key-value bucket `{subjects.bucket}` (stream `{subjects.bucket_stream}`): "
-            "its last message is the product's newest snapshot. Subscribe first, then get the last message; do "
-            "both again after each reconnect. Ignore a revision lower than the applied one, and a delete marker.",
+            "its last message is the product's newest snapshot. Subscribe first, then get the last message; "
+            "do both again after each reconnect. Ignore a revision lower than the applied one, and a delete "
+            "marker.",
             ["snapshot"],
             product_id=_PRODUCT,
         ),

@@ -139,7 +139,7 @@ def test_messages_fit_their_schema(document: dict[str, Any], example: msgspec.St
         "$ref": f"#/components/schemas/{type(example).__name__}",
         "components": document["components"],
     }
-    validator = jsonschema.Draft202012Validator(schema)
+    validator: Any = jsonschema.Draft202012Validator(schema)
     validator.validate(json.loads(messages.encode(example)))
     with pytest.raises(jsonschema.ValidationError):
         validator.validate([])
