@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 import msgspec
-import structlog
 from msgspec import structs
 
 from mqtt_shared import logs
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-log = structlog.get_logger("config_service")
+log = get_logger("config_service")
 
 T = TypeVar("T", bound=Settings)
 R = TypeVar("R")
@@ -139,8 +138,8 @@ def import_file(context: click.Context, file: Path, product: int, *, dry_run: bo
     for warning in change.warnings:
         click.echo(f"warning: {'.'.join(map(str, warning.loc))}: {warning.msg}", err=True)
     count = len(change.value.subscriptions or ())
-    done = "would be" if dry_run else "is now"
-    click.echo(f"Product {product} {done} at revision {change.revision} with {count} subscriptions.")
+    done = "would have" if dry_run else f"is at revision {change.revision} now and has"
+    click.echo(f"Product {product} {done} {count} subscription{'' if count == 1 else 's'}.")
 
 
 async def _import(settings: StoreSettings, raw: bytes, product: int, write: Write) -> Change[ConfigAnswer]:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from . import problem
+from . import accesslog, problem
 from .auth import Authenticator
 from .backend import BackendSettings, open_backend
 from .core.validation import MAX_BYTES
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DIED", "backend_settings", "create_app", "openapi_json", "serve"]
 
-log = structlog.get_logger("config_service")
+log = get_logger("config_service")
 
 DIED = web.AppKey("died", asyncio.Future[None])
 """Done with the error when something without which the service is half dead has ended."""
@@ -46,6 +46,7 @@ def create_app(settings: ServeSettings) -> web.Application:
     """The application. It serves at once; whatever needs the database answers 503 until that is there."""
     service = Service(settings, Authenticator(settings.admin_token.get_secret_value()), Metrics())
     service.openapi = openapi_json()
+    service.log_request = accesslog.writer(settings)
     # One byte more: a body of exactly the most bytes is still read.
     app = web.Application(middlewares=[_boundary], client_max_size=MAX_BYTES + 1)
     app[SERVICE] = service
@@ -111,14 +112,13 @@ async def _boundary(request: web.Request, handler: Handler) -> web.StreamRespons
     """Every error becomes a problem, every request one log line and one measurement."""
     started = perf_counter()
     request_id = _request_id(request)
-    structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)
     response = await _answered(request, handler, request_id)
     headers = response.headers
     headers["X-Request-ID"] = request_id
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cache-Control", "no-store")
-    _record(request, response.status, perf_counter() - started)
+    _record(request, request_id, response.status, perf_counter() - started)
     return response
 
 
@@ -141,19 +141,23 @@ def _request_id(request: web.Request) -> str:
     return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _record(request: web.Request, status: int, seconds: float) -> None:
+def _record(request: web.Request, request_id: str, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "unmatched"
     method = request.method if request.method in _METHODS else "other"
-    request.config_dict[SERVICE].metrics.request(route, method, status, seconds)
-    log.info(
-        "request",
-        method=method,
-        route=route,
-        status=status,
-        duration_ms=round(seconds * 1000, 3),
-        actor=request.get(ACTOR),
-    )
+    service = request.config_dict[SERVICE]
+    service.metrics.request(route, method, status, seconds)
+    if service.log_request:
+        entry = accesslog.Entry(
+            method=method,
+            route=route,
+            status=status,
+            duration_ms=round(seconds * 1000, 3),
+            actor=request.get(ACTOR),
+            request_id=request_id,
+            timestamp=accesslog.now(),
+        )
+        service.log_request(entry)
 
 
 async def serve(settings: ServeSettings) -> None:

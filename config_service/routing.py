@@ -17,6 +17,7 @@ from .core.model import Role, Write
 from .preconditions import Preconditions, wait_seconds
 
 if TYPE_CHECKING:
+    from .accesslog import Entry
     from .auth import Authenticator
     from .core.model import Principal
     from .metrics import Metrics
@@ -79,6 +80,7 @@ class Service:
         self.metrics = metrics
         self.tests = asyncio.Semaphore(settings.test_concurrency)
         self.openapi = b""
+        self.log_request: Callable[[Entry], None] | None = None
         self.configs_behind: Callable[[], Awaitable[int]] | None = None
         self._usecases: Usecases | None = None
 

@@ -43,7 +43,7 @@ async def api(database_url: str, nats_server: Nats, nats_root: str) -> AsyncGene
 
 def test_the_document_is_valid_and_the_one_in_the_docs() -> None:
     document = json.loads(openapi_json())
-    cast("Any", schemathesis.openapi.from_dict(document)).validate()
+    cast("Any", schemathesis.openapi).from_dict(document).validate()
     kept = Path(__file__).parents[2] / "docs" / "openapi.json"
     assert json.loads(kept.read_bytes()) == document, (
         "write it anew: config-service openapi > docs/openapi.json"
@@ -75,7 +75,7 @@ def test_examples_fit_their_schema_and_are_taken(route: Any) -> None:
         "application/json"
     ]
     schema = {**content["schema"], "components": document["components"]}
-    jsonschema.Draft202012Validator(schema).validate(content["example"])
+    cast("Any", jsonschema).Draft202012Validator(schema).validate(content["example"])
     assert read(msgspec.json.encode(content["example"]), route.body) is not None
 
 
@@ -148,7 +148,7 @@ async def test_no_secret_shows_in_any_answer_or_log_line(
     finally:
         logging.getLogger().handlers[:] = before
         logging.getLogger().setLevel(logging.WARNING)
-    assert '"route": "/api/v1/products/{product_id}/mqtt-config"' in logged
+    assert '"route":"/api/v1/products/{product_id}/mqtt-config","status":200' in logged
     for secret in (PASSWORD, KEY, ADMIN_TOKEN):
         assert secret not in logged
         assert not [answer for answer in answers if secret in answer]
