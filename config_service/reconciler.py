@@ -6,10 +6,12 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-import structlog
 from nats.errors import Error as NatsError
 
+from mqtt_shared.logs import get_logger
+
 from .core.errors import UnavailableError
+from .store import MovedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reconciler"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _AT_ONCE = 16
 
@@ -57,7 +59,7 @@ class Reconciler:
         while True:
             try:
                 await self.reconcile()
-            except (UnavailableError, NatsError, TimeoutError) as error:
+            except (UnavailableError, MovedError, NatsError, TimeoutError) as error:
                 log.debug("not reconciled", error=str(error) or repr(error))
             await self._pause()
 

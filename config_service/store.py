@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import asyncpg
 import msgspec
-import structlog
+
+from mqtt_shared.logs import get_logger
 
 from .core.errors import Fault, InvalidInputError, NameTakenError, NotFoundError, UnavailableError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MovedError", "Store", "Transaction", "is_away", "queries", "wait_for_database"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 T = TypeVar("T")
 _asyncpg: Any = asyncpg  # partly untyped
@@ -167,6 +168,7 @@ async def _pool(database_url: str, size: int) -> Any:
         server_settings={
             "application_name": "config-service",
             "timezone": "UTC",
+            # Every query goes by a key: one plan is right for all values, and made once for each connection.
             "plan_cache_mode": "force_generic_plan",
             "jit": "off",
         },
