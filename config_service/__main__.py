@@ -14,6 +14,7 @@ import msgspec
 from msgspec import structs
 
 from mqtt_shared import logs
+from mqtt_shared.logs import get_logger
 from mqtt_shared.sealing import InvalidKeyError
 from mqtt_shared.settings import InvalidSettingsError, Settings, load, options
 

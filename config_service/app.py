@@ -14,6 +14,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from mqtt_shared.logs import get_logger
+
 from . import accesslog, problem
 from .auth import Authenticator
 from .backend import BackendSettings, open_backend
