@@ -13,6 +13,9 @@ from config_service.backend import open_backend
 from config_service.core.errors import UnavailableError
 from config_service.core.inputs import BrokerInput, ConfigInput, ProductInput, SubscriptionInput
 from config_service.core.model import Write
+from config_service.core.publication import Publication
+from config_service.sealer import seal_rows
+from config_service.vault import Vault
 from mqtt_shared import bus, messages, sealing
 from tests.support.servers import execute, fetch_value
 from tests.support.waiting import eventually
@@ -333,3 +336,18 @@ async def test_a_status_message_wakes_who_waits(backend: Backend, product: Produ
         await nats.publish(product.subjects.status(product.id), b"{}")
         async with asyncio.timeout(2):
             await changed.wait()
+
+
+async def test_a_late_publisher_cannot_go_back(backend: Backend, product: Product) -> None:
+    """It holds revision 1 and a sequence of before; meanwhile another one has published revision 2."""
+    store, publisher = backend.store, backend.publisher
+    rows = await store.one("read_publication", Publication, product.id)
+    assert rows
+    late = seal_rows(Vault(product.settings.keys), product.id, rows)
+    known: dict[int, tuple[int, int]] = publisher._known  # pyright: ignore[reportPrivateUsage] - the race
+    sequence, _ = known[product.id]
+    await backend.usecases.put_config(product.id, _config("b.example.com"), WRITE)
+    await product.reaches(2)
+    known[product.id] = (sequence, 0)
+    assert await publisher.publish(product.id, late)
+    assert await product.revision() == 2
