@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import structlog
-
+from mqtt_shared.logs import get_logger
 from mqtt_shared.settings import InvalidSettingsError
 
 from .core import event as events
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Actions", "Runner", "load_modules"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Actions:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
+from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import Command, CommandReply, MalformedMessageError, decode, encode
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Commands"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Commands:

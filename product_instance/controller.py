@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
+from mqtt_shared.logs import get_logger
 
 from .core.backoff import Backoff
 from .core.configuration import Configuration, RejectedError, compare, words
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Controller"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Controller:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
-from nats.errors import Error as NatsError
-
+from mqtt_shared.bus import NatsError
+from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import encode
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Heartbeats"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _LAST_SECONDS = 2
 

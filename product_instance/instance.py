@@ -11,9 +11,9 @@ from importlib import metadata
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
-import structlog
 from msgspec import structs
 
+from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import Heartbeat, Snapshot
 from mqtt_shared.plan import resolve
 from mqtt_shared.sealing import key_id
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProductInstance"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class ProductInstance:

@@ -10,7 +10,7 @@ import asyncio
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
+from mqtt_shared.logs import get_logger
 
 from .core.router import Router
 from .core.throttle import Throttle
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery", "Feed", "Pipeline", "Routing"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Routing:

@@ -12,9 +12,9 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from msgspec import structs
 
+from mqtt_shared.logs import get_logger
 from mqtt_shared.mqtt import (
     Connection,
     ConnectionLostError,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _RETIRE_SECONDS = 120
 """How long an old connection may take to hand over what it still has, while the new one is at work."""

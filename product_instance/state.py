@@ -9,14 +9,14 @@ import tempfile
 import uuid
 from pathlib import Path
 
-import structlog
+from mqtt_shared.logs import get_logger
 
 from .errors import StateInUseError
 from .settings import INSTANCE_ID
 
 __all__ = ["State"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _ID_FILE = "instance_id"
 

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
-import structlog
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js.errors import NotFoundError
 
 from mqtt_shared import bus
+from mqtt_shared.logs import get_logger
 
 from .errors import ActionError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bus", "Watcher"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _FLUSH_SECONDS = 2
 _ANSWER_SECONDS = 2

@@ -10,9 +10,9 @@ from importlib.metadata import version
 from typing import Any
 
 import click
-import structlog
 
 from mqtt_shared import logs
+from mqtt_shared.logs import get_logger
 from mqtt_shared.settings import InvalidSettingsError, load, options
 
 from .app import Collector, collector
@@ -20,7 +20,7 @@ from .settings import CollectorSettings
 
 __all__ = ["main"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

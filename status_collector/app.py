@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-import structlog
+from mqtt_shared.logs import get_logger
 
 from . import http
 from .buffer import Buffer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Collector", "collector"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Collector:

@@ -8,7 +8,6 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-import structlog
 from nats.errors import Error as NatsError
 from nats.js.api import (
     AckPolicy,
@@ -22,6 +21,7 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from mqtt_shared.bus import connect
+from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import MalformedMessageError, StatusChanged, encode
 
 from .core.check import ForeignHeartbeatError, check
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CONSUMER", "MAX_UNACKNOWLEDGED", "Consumer"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 CONSUMER = "status-collector"
 MAX_UNACKNOWLEDGED = 50_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import structlog
+from mqtt_shared.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drops"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _SILENCE_SECONDS = 60.0
 _MOST_SOURCES = 10_000

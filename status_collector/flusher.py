@@ -7,9 +7,9 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-import structlog
 from msgspec import Struct, field
 
+from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import Counters, StatusChanged
 
 from .core.aggregate import aggregate, as_message, count
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Flusher", "recompute"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _RETRY_SECONDS = 0.5
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-import structlog
+from mqtt_shared.logs import get_logger
 
 from .core.liveness import Attention
 from .core.model import Change
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweeper"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _CLEANING_SECONDS = 600.0
 _LONGEST_GAP_SECONDS = 5.0

@@ -6,17 +6,18 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 import nats
-import structlog
 from nats.errors import Error as NatsError
+
+from .logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from nats.aio.client import Client
 
-__all__ = ["connect"]
+__all__ = ["NatsError", "connect"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _RETRY_SECONDS = 0.5
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-__all__ = ["configure"]
+__all__ = ["configure", "get_logger"]
 
 _SECRET_NAME = re.compile(
     r"password|passwd|secret|token|authorization|api_key|product_key|sealed", re.IGNORECASE
@@ -22,26 +22,36 @@ _SECRET_NAME = re.compile(
 _URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/@\s]+@")
 
 
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger whose lines go through the standard library's logging: a host program sees them where it sees
+    its own, with the values of the event as attributes of the record, secrets masked.
+    """
+    return structlog.wrap_logger(
+        logging.getLogger(name),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            redact,
+            structlog.stdlib.render_to_log_kwargs,
+        ],
+    )
+
+
 def configure(settings: Settings) -> None:
-    """Send structlog and the standard library's logging to stderr in the format that the settings name."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+    """Send logging to stderr, one event a line, in the format that the settings name."""
+    before: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         redact,
     ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=before,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _renderer(settings.log_format),

@@ -7,7 +7,6 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from deploy.local import kept
 from mqtt_shared.messages import Broker as BrokerSettings
@@ -88,7 +87,7 @@ async def test_a_broker_that_restarts(
 
 
 async def test_without_nats_it_starts_on_its_last_known_good_and_converges_later(
-    own_nats: Nats, mosquitto: Broker, topic: str, tmp_path: Path
+    own_nats: Nats, mosquitto: Broker, topic: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     control = Control(own_nats.url, "mqtt")
     await control.open()
@@ -105,14 +104,14 @@ async def test_without_nats_it_starts_on_its_last_known_good_and_converges_later
     await control.close()
     own_nats.stop()
     async with publisher("127.0.0.1", mosquitto.port) as mqtt:
-        with capture_logs() as lines:
+        with caplog.at_level("INFO"):
             async with ProductInstance(settings) as instance:
                 await applied(instance, 1)
                 await eventually(lambda: instance.heartbeat().connected)
                 assert instance.instance_id == first_id
                 await mqtt.publish(f"{topic}/a", b"", qos=1)
                 await eventually(lambda: received(instance) == 1)
-                assert any(line.get("source") == "disk" for line in lines)
+                assert any(getattr(line, "source", None) == "disk" for line in caplog.records)
                 own_nats.start()
                 await applied(instance, 2, timeout=15)
                 await mqtt.publish(f"{topic}/a", b"", qos=1)
@@ -142,7 +141,7 @@ async def test_a_restart_of_nats_while_running(
 
 
 async def test_with_nothing_at_all_it_runs_on_the_environment(
-    mosquitto: Broker, topic: str, tmp_path: Path
+    mosquitto: Broker, topic: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     control = Control(nowhere(), "mqtt")
     settings = control.settings(
@@ -155,7 +154,7 @@ async def test_with_nothing_at_all_it_runs_on_the_environment(
         application_id="app",
     )
     own = Subscription(id=5, name="own_code", topic="")
-    with capture_logs() as lines:
+    with caplog.at_level("INFO"):
         async with (
             ProductInstance(settings, subscriptions=[own]) as instance,
             publisher("127.0.0.1", mosquitto.port) as mqtt,
@@ -164,32 +163,32 @@ async def test_with_nothing_at_all_it_runs_on_the_environment(
             await mqtt.publish(f"{topic}/app/business-events/own-code", b"", qos=1)
             await eventually(lambda: received(instance, 5) == 1)
             assert instance.heartbeat().applied_revision is None
-    assert any(line.get("source") == "environment" for line in lines)
+    assert any(getattr(line, "source", None) == "environment" for line in caplog.records)
 
 
 async def test_a_state_dir_that_cannot_be_used_is_told_and_borne(
-    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    with capture_logs() as lines:
+    with caplog.at_level("INFO"):
         async with ProductInstance(control.settings(blocked)) as instance:
             at = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
             await control.put(control.snapshot(at, sub(topic)))
             await applied(instance, 1)
-    assert sum("STATE_DIR" in line["event"] for line in lines) >= 2
+    assert sum("STATE_DIR" in line.message for line in caplog.records) >= 2
 
 
 async def test_a_damaged_last_known_good_is_told_and_borne(
-    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / f"snapshot-{PRODUCT}-one.json").write_bytes(b"{half")
-    with capture_logs() as lines:
+    with caplog.at_level("INFO"):
         async with ProductInstance(control.settings(tmp_path, instance_id="one")) as instance:
             at = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
             await control.put(control.snapshot(at, sub(topic)))
             await applied(instance, 1)
-    assert any("last known good" in line["event"] for line in lines)
+    assert any("last known good" in line.message for line in caplog.records)
 
 
 async def test_one_instance_id_runs_once(control: Control, tmp_path: Path) -> None:
