@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import structlog
+from mqtt_shared.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 __all__ = ["Background"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Background:

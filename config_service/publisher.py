@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from msgspec import Struct
 from nats.errors import Error as NatsError
 from nats.js.api import KeyValueConfig, StorageType
 from nats.js.errors import APIError, NotFoundError
 
 from mqtt_shared import bus, messages
+from mqtt_shared.logs import get_logger
 
 from .core import snapshots
 from .core.errors import UnavailableError
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BucketState", "Link", "Publisher"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _WRONG_LAST_SEQUENCE = 10071
 _STREAM_NAME_IN_USE = 10058

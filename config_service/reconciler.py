@@ -6,8 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from nats.errors import Error as NatsError
-
+from mqtt_shared.bus import NatsError
 from mqtt_shared.logs import get_logger
 
 from .core.errors import UnavailableError

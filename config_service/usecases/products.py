@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 from msgspec import UnsetType, structs
 
 from mqtt_shared import sealing
+from mqtt_shared.logs import get_logger
 
 from ..core import rules
 from ..core.errors import NameTakenError, UnavailableError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Products"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _ATTEMPTS = 10
 

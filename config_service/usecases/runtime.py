@@ -6,10 +6,10 @@ import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-import structlog
 from msgspec import Struct
 
 from mqtt_shared import messages
+from mqtt_shared.logs import get_logger
 
 from ..core.errors import Fault, InvalidInputError, UnavailableError
 from ..core.model import Instance, InstanceProgress, Page, RejectionInfo, Rollout
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Runtime"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _REPLY_SECONDS = 2.0
 # Also while no status message comes, because the collector is away or an instance goes stale.
