@@ -160,6 +160,8 @@ class SubscriptionsPage(Struct, frozen=True, kw_only=True):
 
     subscriptions: list[Subscription]
     next_cursor: str | None
+    revision: int | None
+    """Null without a configuration."""
 
 
 class InstancesPage(Struct, frozen=True, kw_only=True):

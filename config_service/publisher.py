@@ -335,6 +335,7 @@ class Publisher:
             history=1,
             storage=StorageType.FILE,
             replicas=self._replicas,
+            direct=True,
         )
         try:
             await self._jetstream.create_key_value(config)

@@ -78,6 +78,8 @@ class ProductInstance:
         self._boot_id = uuid7()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
+        self._unsaved: bytes | None = None
+        self._to_save = asyncio.Event()
         self._nats = Bus(settings.nats_url, f"product-instance {settings.product_id}")
         builtin.register(self.actions, self, self._nats, self._health)
         load_modules(settings.action_modules, self.actions)
@@ -142,6 +144,7 @@ class ProductInstance:
 
     async def __aenter__(self) -> Self:
         self._start("nats", self._follow_nats())
+        self._start("state", self._keep_last_known_good())
         self._start("controller", self._converge())
         self._start("heartbeats", self._heartbeats.run())
         return self
@@ -159,6 +162,8 @@ class ProductInstance:
         await self._heartbeats.last()
         await self._cancel("nats")
         await self._nats.close()
+        await self._cancel("state")
+        self._save()
         self._state.close()
         log.info("stopped", instance_id=self.instance_id)
 
@@ -264,7 +269,20 @@ class ProductInstance:
 
     def _applied(self, configuration: Configuration) -> None:
         if configuration.raw is not None:
-            self._state.store(configuration.raw)
+            self._unsaved = configuration.raw
+            self._to_save.set()
+
+    async def _keep_last_known_good(self) -> None:
+        """Write in a thread: waiting for the disk must not hold up the messages of the new configuration."""
+        while True:
+            await self._to_save.wait()
+            self._to_save.clear()
+            await asyncio.to_thread(self._save)
+
+    def _save(self) -> None:
+        raw, self._unsaved = self._unsaved, None
+        if raw is not None:
+            self._state.store(raw)
 
     # What is told
 

@@ -244,10 +244,11 @@ class Change(Struct, Generic[T], frozen=True, kw_only=True):
 
 
 class Page(Struct, Generic[T], frozen=True, kw_only=True):
-    """One page of a list; `next_cursor` is null on the last one."""
+    """One page of a list; `next_cursor` is null on the last one, `revision` where no configuration is behind."""
 
     items: list[T]
     next_cursor: str | None
+    revision: int | None = None
 
 
 class PathChange(Struct, frozen=True, kw_only=True):

@@ -30,7 +30,10 @@ __all__ = ["ROUTES"]
 async def list_(call: Call) -> web.Response:
     live: bool = call.query["live"]
     page = await call.usecases.list_subscriptions(call.product_id, *call.page, live=live)
-    return reply(SubscriptionsPage(subscriptions=page.items, next_cursor=page.next_cursor))
+    if not live and page.revision and not_modified(call.request.headers, page.revision):
+        return web.Response(status=304, headers={"ETag": f'"{page.revision}"'})
+    answer = SubscriptionsPage(subscriptions=page.items, next_cursor=page.next_cursor, revision=page.revision)
+    return reply(answer, revision=page.revision)
 
 
 async def create(call: Call) -> web.Response:
@@ -115,6 +118,8 @@ ROUTES = (
         role="viewer",
         answers={200: SubscriptionsPage},
         query=(LIVE, LIMIT, CURSOR),
+        etag=True,
+        if_none_match=True,
     ),
     Route(
         method="POST",

@@ -40,7 +40,8 @@ class Subscriptions(Base):
         stored = await self._store.one("list_subscriptions", _Stored, product_id, after, limit + 1)
         if stored is None:
             raise no_product(product_id)
-        return page(stored.answers(live=live), limit, lambda subscription: subscription.id)
+        found = page(stored.answers(live=live), limit, lambda subscription: subscription.id)
+        return structs.replace(found, revision=stored.config.revision if stored.config else None)
 
     async def get_subscription(
         self, product_id: int, subscription_id: int, *, live: bool = True
