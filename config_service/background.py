@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from mqtt_shared import tasks
 from mqtt_shared.logs import get_logger
 
 if TYPE_CHECKING:
@@ -45,7 +46,4 @@ class Background:
     async def close(self) -> None:
         """Cancel what still runs and wait until it has ended."""
         self._closed = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.end(list(self._tasks))

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from mqtt_shared import tasks
 from mqtt_shared.bus import NatsError
 from mqtt_shared.logs import get_logger
 
@@ -109,7 +110,11 @@ class Reconciler:
             async with at_once:
                 return await self._publisher.publish(product_id)
 
-        return all(await asyncio.gather(*(publish(product_id) for product_id in products)))
+        running = [asyncio.create_task(publish(product_id)) for product_id in products]
+        try:
+            return all(await asyncio.gather(*running))
+        finally:
+            await tasks.end(running)
 
     async def _end_previous_keys(self) -> None:
         for product_id in await self._products("products_done_with_previous_key"):

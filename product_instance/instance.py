@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import structs
 
+from mqtt_shared import tasks
 from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import Heartbeat, Snapshot
 from mqtt_shared.plan import resolve
@@ -191,10 +192,7 @@ class ProductInstance:
 
     async def _cancel(self, name: str) -> None:
         task = self._tasks.pop(name)
-        while not task.done():
-            # Again and again: nats-py takes a cancelled request for one that timed out.
-            task.cancel()
-            await asyncio.wait([task], timeout=0.1)
+        await tasks.end([task])
         if not task.cancelled() and (error := task.exception()):
             log.error("background task had died", task=name, error=repr(error))
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from mqtt_shared import tasks
 from mqtt_shared.logs import get_logger
 
 from . import http
@@ -89,9 +90,7 @@ class Collector:
 
     async def _cancel(self) -> None:
         # A flush that is cancelled is rolled back, its batch is gone from the buffer, and the stream has it.
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(self._tasks)
 
     def _hearing(self) -> bool:
         return self.consumer.hearing and self.flusher.problem is None

@@ -244,7 +244,7 @@ class Change(Struct, Generic[T], frozen=True, kw_only=True):
 
 
 class Page(Struct, Generic[T], frozen=True, kw_only=True):
-    """One page of a list; `next_cursor` is null on the last one, `revision` where no configuration is behind."""
+    """One page of a list; `next_cursor` is null on the last one. `revision`: of the configuration."""
 
     items: list[T]
     next_cursor: str | None

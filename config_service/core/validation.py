@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import inspect
 
-from . import actions
+from mqtt_shared import topics
+
+from . import actions, rules
 from .errors import Fault, InvalidInputError
 
 if TYPE_CHECKING:
@@ -243,11 +245,26 @@ def _check(value: object, kind: inspect.Type, loc: Loc, found: _Faults) -> None:
 
 
 def _check_extra(value: object, extra: dict[str, Any], loc: Loc, found: _Faults) -> None:
+    if isinstance(value, str) and value:
+        for msg in _MEANT_AS.get(str(extra.get("check")), _no_faults)(value):
+            found.add(loc, msg, str(extra["check"]))
     if extra.get("check") == "action" and isinstance(value, dict):
         for inner, msg, kind in actions.faults(cast("dict[str, Any]", value)):
             found.add((*loc, *inner), msg, kind)
         for name, config in _known_config(cast("dict[str, Any]", value)):
             _check(config, _type_of(name), (*loc, "config"), found)
+
+
+def _no_faults(_: str) -> list[str]:
+    return []
+
+
+def _host_faults(text: str) -> list[str]:
+    return [msg] if (msg := rules.host_fault(text)) else []
+
+
+# What a text means beyond its length; here, so that it is told with all other faults.
+_MEANT_AS: dict[str, Callable[[str], list[str]]] = {"host": _host_faults, "topic": topics.faults}
 
 
 def _known_config(action: dict[str, Any]) -> list[tuple[type, object]]:
