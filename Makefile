@@ -33,7 +33,7 @@ types: .venv/.installed-dev ## types, strict
 	@$(BIN)/basedpyright
 
 bench: .venv/.installed-dev ## figures beside their floors
-	@$(BIN)/python -m benchmarks
+	@LOG_LEVEL=warning $(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(UV) ## write both requirements files anew
 	$(COMPILE) -o requirements.lock
