@@ -66,7 +66,7 @@ class Link:
         try:
             data = self._sock.recv(_CHUNK_BYTES)
             if _QUICKACK is not None and len(data) < _CHUNK_BYTES:
-                # A broker with Nagle's algorithm on holds the next packet back until this one is acknowledged,
+                # A broker with Nagle's algorithm on holds its next packet until this one is acknowledged,
                 # and the system delays that by 40 ms unless told otherwise each time (Linux, tcp(7)).
                 self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             if len(self.head) < _CONNACK_BYTES:
