@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from .core.errors import (
     Fault,
     InvalidInputError,
+    KeyInUseError,
     NameTakenError,
     NotConfiguredError,
     NotFoundError,
@@ -79,6 +80,7 @@ _KINDS: dict[type[Exception], tuple[int, str]] = {
     ForbiddenError: (403, "forbidden"),
     NotFoundError: (404, "not-found"),
     NameTakenError: (409, "name-taken"),
+    KeyInUseError: (409, "key-in-use"),
     NotConfiguredError: (409, "not-configured"),
     RevisionMismatchError: (412, "revision-mismatch"),
     UnavailableError: (503, "unavailable"),

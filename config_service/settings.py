@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 
 from mqtt_shared.sealing import InvalidKeyError, Keyring
-from mqtt_shared.settings import NatsSettings, Settings
+from mqtt_shared.settings import NatsSettings, Settings, check_url
 
 from .core import network
 
@@ -27,6 +27,7 @@ class DatabaseSettings(Settings):
     def _postgresql(cls, value: str) -> str:
         if not value.startswith(_DATABASES):
             raise ValueError("must begin with postgresql://")
+        check_url(value, ("postgresql", "postgres"), host=False)
         return value
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from mqtt_shared.settings import NatsSettings
+from mqtt_shared.settings import NatsSettings, check_url
 from mqtt_shared.subjects import Subjects
 
 __all__ = ["CollectorSettings"]
@@ -49,6 +49,7 @@ class CollectorSettings(NatsSettings):
     def _is_postgresql(cls, url: SecretStr) -> SecretStr:
         if urlsplit(url.get_secret_value()).scheme not in {"postgresql", "postgres"}:
             raise ValueError("must be a URL that begins with postgresql://")
+        check_url(url.get_secret_value(), ("postgresql", "postgres"), host=False)
         return url
 
     @field_validator("nats_root")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Fault",
     "InvalidInputError",
+    "KeyInUseError",
     "NameTakenError",
     "NotConfiguredError",
     "NotFoundError",
@@ -39,6 +40,16 @@ class NotFoundError(ServiceError):
 
 class NameTakenError(ServiceError):
     """The name is in use (409)."""
+
+
+class KeyInUseError(ServiceError):
+    """The previous product key is still good; a further one would lock its instances out (409)."""
+
+    def __init__(self, product_id: int) -> None:
+        super().__init__(
+            f"the previous key of product {product_id} is still good: give all instances the new one, "
+            "or end the previous key first (DELETE .../product-key/previous)"
+        )
 
 
 class NotConfiguredError(ServiceError):

@@ -44,7 +44,8 @@ async def patch(call: Call) -> web.Response:
     change = await call.usecases.update_product(call.product_id, call.body, await call.write())
     more, headers = await follow(call, change.revision)
     fields = outcome(call, change) | {"revision": change.revision or None}
-    return reply(extended(ProductUpdated, change.value, **fields, **more), headers=headers)
+    answer = extended(ProductUpdated, change.value, **fields, **more)
+    return reply(answer, revision=change.revision or None, headers=headers)
 
 
 async def delete(call: Call) -> web.Response:

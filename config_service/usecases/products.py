@@ -12,7 +12,7 @@ from mqtt_shared import sealing
 from mqtt_shared.logs import get_logger
 
 from ..core import rules
-from ..core.errors import NameTakenError, UnavailableError
+from ..core.errors import KeyInUseError, NameTakenError, UnavailableError
 from ..core.model import Change, Effect, Page, Product
 from ..core.state import Desired, ProductRow, State, product_answer
 from ..sealer import seal_tombstone
@@ -177,9 +177,12 @@ class Products(Base):
 
         Raises:
             RevisionMismatchError.
+            KeyInUseError: the key before this one is still good, and only two can be.
         """
         for _ in range(_ATTEMPTS):
             state = await self._state(product_id, write)
+            if state.product.previous_product_key:
+                raise KeyInUseError(product_id)
             key = sealing.new_key()
             if write.dry_run:
                 return ""

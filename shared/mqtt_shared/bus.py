@@ -20,6 +20,7 @@ __all__ = ["NatsError", "connect"]
 log = get_logger(__name__)
 
 _RETRY_SECONDS = 0.5
+_AWAY = "NATS is away; trying again until it is there"
 
 
 async def connect(
@@ -39,9 +40,7 @@ async def connect(
             return await _connect(url, name, on_reconnected, on_disconnected)
         except (OSError, NatsError) as error:
             if not waiting:
-                log.warning(
-                    "NATS is away; trying again until it is there", url=url, error=str(error) or repr(error)
-                )
+                log.warning(_AWAY, url=url, error=str(error) or repr(error))
             waiting = True
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -58,6 +57,7 @@ async def _connect(
             await on_reconnected()
 
     client: Client | None = None
+    told = False
 
     async def disconnected() -> None:
         if client is not None and client.is_closed:
@@ -68,7 +68,12 @@ async def _connect(
             await on_disconnected()
 
     async def error(reason: Exception) -> None:
-        log.debug("NATS error", error=str(reason) or repr(reason))
+        nonlocal told
+        if client is None and not told:
+            told = True
+            log.warning(_AWAY, url=url, error=str(reason) or repr(reason))
+        else:
+            log.debug("NATS error", error=str(reason) or repr(reason))
 
     connect_to = cast("Callable[..., Awaitable[Client]]", nats.connect)  # pyright: ignore[reportUnknownMemberType] - untyped options
     client = await connect_to(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import click
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -11,11 +12,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from .subjects import Subjects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from pydantic.fields import FieldInfo
 
-__all__ = ["InvalidSettingsError", "NatsSettings", "Settings", "load", "options"]
+__all__ = ["InvalidSettingsError", "NatsSettings", "Settings", "check_url", "load", "options"]
 
 
 class InvalidSettingsError(Exception):
@@ -43,6 +44,13 @@ class NatsSettings(Settings):
     )
     nats_root: str = Field(default="mqtt", description="First token of every NATS name.")
 
+    @field_validator("nats_url")
+    @classmethod
+    def _nats_url_is_a_list_of_urls(cls, value: str) -> str:
+        for url in value.split(","):
+            check_url(url.strip(), ("nats", "tls", "ws", "wss"))
+        return value
+
     @field_validator("nats_root")
     @classmethod
     def _nats_root_is_a_token(cls, value: str) -> str:
@@ -52,6 +60,21 @@ class NatsSettings(Settings):
     def subjects(self) -> Subjects:
         """The NATS names under `nats_root`."""
         return Subjects(self.nats_root)
+
+
+def check_url(url: str, schemes: Collection[str], *, host: bool = True) -> None:
+    """Has the URL one of the schemes, a host where one is needed, and a port that is one?
+
+    Raises:
+        ValueError: no; the text tells what to change.
+    """
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in schemes and (bool(parts.hostname) or not host) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or any(char.isspace() for char in url):
+        raise ValueError(f"must be a URL such as {next(iter(schemes))}://host:port")
 
 
 S = TypeVar("S", bound=Settings)
