@@ -507,3 +507,11 @@ async def test_status_before_the_first_heartbeat(cases: Usecases, product_id: in
 async def test_ready(backend: Backend) -> None:
     await eventually(lambda: backend.link.is_up)
     assert await backend.usecases.check_ready() == {}
+
+
+async def test_a_third_product_key_is_refused_while_two_are_good(cases: Usecases, product_id: int) -> None:
+    await cases.renew_product_key(product_id, WRITE)
+    with pytest.raises(errors.KeyInUseError, match="end the previous key"):
+        await cases.renew_product_key(product_id, WRITE)
+    await cases.end_previous_product_key(product_id, WRITE)
+    assert await cases.renew_product_key(product_id, WRITE)
