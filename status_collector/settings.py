@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from mqtt_shared.settings import NatsSettings, check_url
-from mqtt_shared.subjects import Subjects
 
 __all__ = ["CollectorSettings"]
 
@@ -51,11 +50,6 @@ class CollectorSettings(NatsSettings):
             raise ValueError("must be a URL that begins with postgresql://")
         check_url(url.get_secret_value(), ("postgresql", "postgres"), host=False)
         return url
-
-    @field_validator("nats_root")
-    @classmethod
-    def _is_a_root(cls, root: str) -> str:
-        return Subjects(root).root
 
     @field_validator("boot_retention_days")
     @classmethod

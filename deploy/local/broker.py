@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from .process import Guard, LocalError, Process
+from .process import Guard, LocalError, Process, Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ __all__ = ["Mosquitto", "mosquitto_program"]
 OPEN_TO_ALL = ("allow_anonymous true",)
 
 
-class Mosquitto:
+class Mosquitto(Server):
     """One Mosquitto on loopback, its sessions and retained messages in `directory`.
 
     Args:
@@ -50,30 +50,6 @@ class Mosquitto:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._config.write_text(self._configuration())
         self.process.start(lambda: " running" in self.process.output())
-
-    def stop(self) -> None:
-        """Stop the broker in good order; it saves its sessions."""
-        self.process.stop()
-
-    def kill(self) -> None:
-        """End the broker as a crash would; what it has not saved is gone."""
-        self.process.kill()
-
-    def restart(self, *, kill: bool = False) -> None:
-        """Stop (or kill) the broker and start it again on the same port with the same data."""
-        if kill:
-            self.kill()
-        else:
-            self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Leave connections open and answer nothing."""
-        self.process.freeze()
-
-    def thaw(self) -> None:
-        """Go on after `freeze`."""
-        self.process.thaw()
 
     def _configuration(self) -> str:
         own = [

@@ -7,12 +7,12 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-from .process import Guard, LocalError, Process
+from .process import Guard, LocalError, Process, Server
 
 __all__ = ["Nats"]
 
 
-class Nats:
+class Nats(Server):
     """One nats-server on loopback, its streams in `directory`.
 
     Args:
@@ -46,30 +46,6 @@ class Nats:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._config.write_text(self._configuration())
         self.process.start(lambda: "Server is ready" in self.process.output())
-
-    def stop(self) -> None:
-        """Stop the server in good order."""
-        self.process.stop()
-
-    def kill(self) -> None:
-        """End the server as a crash would."""
-        self.process.kill()
-
-    def restart(self, *, kill: bool = False) -> None:
-        """Stop (or kill) the server and start it again on the same port with the same data."""
-        if kill:
-            self.kill()
-        else:
-            self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Leave connections open and answer nothing."""
-        self.process.freeze()
-
-    def thaw(self) -> None:
-        """Go on after `freeze`."""
-        self.process.thaw()
 
     def _configuration(self) -> str:
         lines = [

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from . import kept
-from .process import Guard, LocalError, Process, StartError, group_of
+from .process import Guard, LocalError, Process, Server, StartError, group_of
 
 __all__ = ["Postgres"]
 
@@ -28,7 +28,7 @@ _OUTSIDE = Path("/var/lib/mqtt-control-plane")
 _PROGRAMS_OUTSIDE = Path("/var/cache/mqtt-control-plane")
 
 
-class Postgres:
+class Postgres(Server):
     """One PostgreSQL server on loopback, its data in `directory`.
 
     Started by root, the server runs as the user nobody. Where nobody cannot reach `directory` (it lies under
@@ -91,29 +91,9 @@ class Postgres:
                 raise StartError(f"an earlier PostgreSQL on {self.data} does not end (log: {self._log})")
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """Stop the server in good order; clients are disconnected."""
-        self.process.stop()
-
-    def kill(self) -> None:
-        """End the server as a crash would."""
-        self.process.kill()
-
-    def restart(self, *, kill: bool = False) -> None:
-        """Stop (or kill) the server and start it again on the same port with the same data."""
-        if kill:
-            self.kill()
-        else:
-            self.stop()
-        self.start()
-
     def freeze(self) -> None:
         """Take no new connections; those that are open have processes of their own and go on."""
         self.process.freeze()
-
-    def thaw(self) -> None:
-        """Go on after `freeze`."""
-        self.process.thaw()
 
     def _server(self) -> Process:
         settings = [

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -235,3 +236,41 @@ class Process:
 def group_of(user: str | None) -> int | None:
     """Id of a user's first group."""
     return pwd.getpwnam(user).pw_gid if user else None
+
+
+class Server(ABC):
+    """A server that is one process: how it is stopped and disturbed. Its kind says how it starts."""
+
+    process: Process
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the server and wait until it is ready.
+
+        Raises:
+            StartError: with the server's reason.
+        """
+
+    def stop(self) -> None:
+        """Stop the server in good order."""
+        self.process.stop()
+
+    def kill(self) -> None:
+        """End the server as a crash would; what it has not saved is gone."""
+        self.process.kill()
+
+    def restart(self, *, kill: bool = False) -> None:
+        """Stop (or kill) the server and start it again on the same port with the same data."""
+        if kill:
+            self.kill()
+        else:
+            self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Leave connections open and answer nothing."""
+        self.process.freeze()
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        self.process.thaw()
