@@ -18,6 +18,7 @@ _MESSAGES = {
     ),
     "heartbeat": (messages.Heartbeat, "The periodic report of an instance, with counters since its boot."),
     "statusChanged": (messages.StatusChanged, "The aggregated status of a product after a change."),
+    "deadLetter": (messages.DeadLetter, "A message whose action failed for the last time."),
     "reconnect": (messages.Reconnect, "Give up the MQTT connection and make a new one."),
     "commandReply": (messages.CommandReply, "An instance's answer to a command."),
 }
@@ -94,6 +95,13 @@ def _channels(subjects: Subjects) -> dict[str, Any]:
             ["statusChanged"],
             product_id=_PRODUCT,
         ),
+        "deadLetter": _channel(
+            subjects.dead_letter("{product_id}", "{subscription_id}"),
+            f"The stream `{subjects.dead_letter_stream}` keeps each message until it is replayed or dropped.",
+            ["deadLetter"],
+            product_id=_PRODUCT,
+            subscription_id={"description": "Id of the subscription."},
+        ),
         "command": _channel(
             f"{root}.command.{{product_id}}",
             "A request to all instances of the product; each answers on the reply subject.",
@@ -122,6 +130,9 @@ def _operations() -> dict[str, Any]:
         "receiveSnapshot": _operation("receive", "config", "Take over the configuration."),
         "sendHeartbeat": _operation("send", "heartbeat", "Report state and counters."),
         "receiveStatus": _operation("receive", "status", "Follow the status of a product."),
+        "sendDeadLetter": _operation(
+            "send", "deadLetter", "Put aside a message that could not be worked on."
+        ),
         "receiveCommand": {
             **_operation("receive", "command", "Carry out a command and answer it."),
             "reply": {

@@ -199,7 +199,7 @@ async def recompute(
         StatusChanged(
             product_id=product_id,
             status=as_message(product_id, status, now),
-            instances=sorted(change.key.instance_id for change in by_product[product_id]),
+            instances_changed=len(by_product[product_id]),
         )
         for product_id, status in after.items()
     ]

@@ -7,7 +7,7 @@ versions live side by side. `docs/asyncapi.json` is generated from these structs
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -19,19 +19,30 @@ __all__ = [
     "CommandReply",
     "Count",
     "Counters",
+    "DeadLetter",
     "Heartbeat",
     "Id",
+    "InstanceChanged",
+    "InstanceCounts",
+    "InstanceState",
     "Latency",
     "MalformedMessageError",
+    "ProductState",
     "ProductStatus",
+    "Protocol",
     "Reconnect",
     "Rejection",
     "Snapshot",
     "StatusChanged",
     "Subscription",
+    "SubscriptionTotals",
     "Text",
     "Timestamp",
+    "TlsVersion",
     "Topics",
+    "Transition",
+    "TransitionKind",
+    "Transport",
     "decode",
     "encode",
     "utc",
@@ -51,6 +62,15 @@ Text = Annotated[str, Meta(max_length=2000, pattern="^[^\\x00]*$")]
 Token = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,100}$")]
 Timestamp = Annotated[datetime, Meta(tz=True)]
 
+Protocol = Literal["3.1.1", "5"]
+Transport = Literal["tcp", "websockets"]
+TlsVersion = Literal["1.2", "1.3"]
+InstanceState = Literal["live", "stale", "stopped"]
+ProductState = Literal["no_instances", "disconnected", "degraded", "healthy"]
+TransitionKind = Literal[
+    "started", "stopped", "stale", "live", "gone", "connected", "disconnected", "applied", "rejected"
+]
+
 # Upper bounds of the processing latency histogram; a last bucket counts everything above.
 LATENCY_BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -67,6 +87,16 @@ class Broker(Struct, frozen=True, kw_only=True):
     keep_alive: int = 60
     """Seconds (MQTT 3.1.1, 3.1.2.10)."""
     clean_session: bool = True
+    protocol: Protocol = "3.1.1"
+    session_expiry_seconds: int = 604_800
+    """How long the broker keeps a session that is not clean (MQTT 5, 3.1.2.11.2)."""
+    transport: Transport = "tcp"
+    websocket_path: str = "/mqtt"
+    tls_min_version: TlsVersion = "1.2"
+    ca_certificate: str | None = None
+    """PEM: the only authorities trusted for this broker; null: those of the system."""
+    client_certificate: str | None = None
+    """PEM. Its key is in `Snapshot.sealed`."""
 
 
 class Topics(Struct, frozen=True, kw_only=True):
@@ -87,6 +117,8 @@ class Subscription(Struct, frozen=True, kw_only=True):
     topic: str
     enabled: bool = True
     actions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    concurrency: int = 16
+    """How many topics of this subscription are worked on side by side; within a topic the order is kept."""
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -116,6 +148,8 @@ class Counters(Struct, frozen=True, kw_only=True):
     actions_executed: Count = 0
     actions_failed: Count = 0
     last_message_at: Timestamp | None = None
+    latency: list[Count] = field(default_factory=list[int])
+    """Cumulative histogram over the bounds of `Heartbeat.latency`; empty: not measured."""
 
 
 class Rejection(Struct, frozen=True, kw_only=True):
@@ -172,29 +206,112 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     stopping: bool = False
 
 
+class InstanceCounts(Struct, frozen=True, kw_only=True):
+    """How many instances of a product are in which condition; all but the first three count live ones."""
+
+    live: int = 0
+    stale: int = 0
+    stopped: int = 0
+    connected: int = 0
+    applied: int = 0
+    rejected: int = 0
+    pending: int = 0
+    drifted: int = 0
+
+
 class ProductStatus(Struct, frozen=True, kw_only=True):
     """The status of a product, aggregated over its instances: the body of `GET .../mqtt-config/status`."""
 
     product_id: int
+    state: ProductState | None = None
     connected: bool | None = None
     last_connected_at: datetime | None = None
     last_disconnected_at: datetime | None = None
     connection_error: str | None = None
     messages_received: int | None = None
+    actions_executed: int | None = None
+    actions_failed: int | None = None
     last_message_at: datetime | None = None
     subscribed_topics_count: int | None = None
     client_id: str | None = None
     broker_info: dict[str, Any] | None = None
+    instances: InstanceCounts | None = None
     updated_at: datetime | None = None
 
 
+class SubscriptionTotals(Struct, frozen=True, kw_only=True):
+    """The totals of one subscription over all instances and boots."""
+
+    messages_received: int = 0
+    actions_executed: int = 0
+    actions_failed: int = 0
+    last_message_at: datetime | None = None
+
+
+class InstanceChanged(Struct, frozen=True, kw_only=True):
+    """What a flush changed of one instance."""
+
+    instance_id: str
+    state: InstanceState
+    connected: bool = False
+    connection_error: str | None = None
+    applied_revision: int | None = None
+    rejected: Rejection | None = None
+    messages_received: int = 0
+    actions_executed: int = 0
+    actions_failed: int = 0
+    last_message_at: datetime | None = None
+    last_heartbeat_at: datetime | None = None
+
+
+class Transition(Struct, frozen=True, kw_only=True):
+    """Something that happened to an instance, for the activity feed."""
+
+    instance_id: str
+    kind: TransitionKind
+    at: datetime
+    revision: int | None = None
+    detail: str | None = None
+
+
 class StatusChanged(Struct, frozen=True, kw_only=True):
-    """Published on `<root>.status.<product>` after each flush that changed something of the product."""
+    """Published on `<root>.status.<product>` after each flush that changed something of the product.
+
+    Bounded: at most 100 instances stand in `instances` (newest changes of state first), at most
+    100 in `transitions`; `instances_changed` tells how many there were.
+    """
 
     product_id: int
     status: ProductStatus
-    instances: list[str] = field(default_factory=list[str])
-    """The instances whose heartbeats or liveness this flush changed."""
+    instances: list[InstanceChanged] = field(default_factory=list[InstanceChanged])
+    instances_changed: int = 0
+    subscriptions: dict[str, SubscriptionTotals] = field(default_factory=dict[str, SubscriptionTotals])
+    """The subscriptions whose totals changed, by id."""
+    transitions: list[Transition] = field(default_factory=list[Transition])
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A message whose action failed for the last time, in the dead-letter stream.
+
+    `action` is the index in the subscription's actions. `payload_base64` is the payload as it came.
+    """
+
+    product_id: int
+    instance_id: str
+    subscription_id: int
+    subscription: str
+    action: int
+    action_type: str
+    error: str
+    attempts: int
+    topic: str
+    payload_base64: str
+    qos: int
+    retain: bool
+    message_id: str
+    received_at: Timestamp
+    failed_at: Timestamp
+    revision: int | None = None
 
 
 class Reconnect(Struct, frozen=True, kw_only=True, tag="reconnect", tag_field="command"):

@@ -44,6 +44,10 @@ class Secrets(Struct, frozen=True, kw_only=True):
     """What a snapshot carries sealed. Its `repr` shows nothing."""
 
     password: str | None = None
+    client_key: str | None = None
+    """PEM, the key of `Broker.client_certificate`."""
+    named: dict[str, str] = field(default_factory=dict[str, str])
+    """The product's named secrets, which templates in actions refer to as `secrets.<name>`."""
 
     def __repr__(self) -> str:
         return "Secrets(***)"

@@ -57,6 +57,15 @@ class Subjects(Struct, frozen=True):
         """Where the stream hands heartbeats to the collectors, which share them as one queue group."""
         return f"{self.root}.delivery.heartbeats"
 
+    @property
+    def dead_letter_stream(self) -> str:
+        """The stream of messages whose actions failed for the last time."""
+        return f"{self.root.upper()}_DEAD_LETTERS"
+
+    def dead_letter(self, product_id: int | str, subscription_id: int | str) -> str:
+        """Where the dead letters of one subscription stand; `*` for all."""
+        return f"{self.root}.dead_letter.{product_id}.{subscription_id}"
+
     def status(self, product_id: int | str) -> str:
         """The aggregated status of a product; `*` for all."""
         return f"{self.root}.status.{product_id}"

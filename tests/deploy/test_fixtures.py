@@ -72,6 +72,7 @@ async def test_a_frozen_server_answers_again_after_the_thaw(own_nats: Nats) -> N
     own_nats.thaw()
     assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"INFO")
     writer.close()
+    await writer.wait_closed()
 
 
 async def _round_trip(host: str, port: int, **options: Any) -> bytes:
