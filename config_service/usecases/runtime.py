@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
-from mqtt_shared import messages
+from mqtt_shared import heartbeats, messages
 from mqtt_shared.logs import get_logger
 
 from ..core.errors import Fault, InvalidInputError, UnavailableError
 from ..core.model import Instance, InstanceProgress, Page, RejectionInfo, Rollout
+from ..core.validation import MAX_FAULTS
 from .base import Base, no_product, page
 
 if TYPE_CHECKING:
@@ -139,11 +140,15 @@ class Runtime(Base):
         """Pass a heartbeat on to the collector, the same way as any other.
 
         Raises:
-            InvalidInputError: it is another product's. UnavailableError: NATS is away.
+            InvalidInputError: it is another product's, or cannot be stored. UnavailableError: NATS is away.
         """
         if heartbeat.product_id != product_id:
             msg = f"must be the product of the URL, {product_id}"
             raise InvalidInputError([Fault(["body", "product_id"], msg, "mismatch")])
+        if faults := [
+            Fault(["body", *loc], msg, "not_storable") for loc, msg in heartbeats.faults(heartbeat)
+        ]:
+            raise InvalidInputError(faults[:MAX_FAULTS])
         if not await self._store.value("product_exists", product_id):
             raise no_product(product_id)
         subject = self._link.subjects.heartbeat(product_id, heartbeat.instance_id, heartbeat.boot_id)

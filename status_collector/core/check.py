@@ -1,27 +1,17 @@
-"""Which messages are heartbeats that can be stored. What passes here, PostgreSQL takes."""
+"""Which messages are heartbeats that can be stored."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
 
-from msgspec import json, structs
+from msgspec import structs
 
+from mqtt_shared import heartbeats
 from mqtt_shared.messages import Counters, Heartbeat, MalformedMessageError, decode
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["ForeignHeartbeatError", "check"]
 
-_MOST_COUNTED = 2**53  # what a JSON number holds exactly; sums of many still fit into 64 bits
-_MOST_SUBSCRIPTIONS = 10_000
-_MOST_BUCKETS = 100
-_MOST_ACTION_TYPES = 1_000
-_LONGEST_BROKER_INFO = 16_384
-_DEEPEST_BROKER_INFO = 20
 _CLOCK_ALLOWANCE = timedelta(seconds=60)
-_LATEST_ID = 2**31 - 1
 
 
 class ForeignHeartbeatError(ValueError):
@@ -38,66 +28,9 @@ def check(subject: str, data: bytes, now: datetime) -> Heartbeat:
     beat = decode(data, Heartbeat)
     if subject.split(".")[-3:] != [str(beat.product_id), beat.instance_id, beat.boot_id]:
         raise ForeignHeartbeatError(f"the body names {beat.product_id}.{beat.instance_id}.{beat.boot_id}")
-    _check_sizes(beat)
-    _check_broker_info(beat.broker_info)
-    try:
-        return _in_utc(beat, now)
-    except OverflowError as error:
-        raise MalformedMessageError("a time is before the year 1 or after the year 9999 in UTC") from error
-
-
-def _check_sizes(beat: Heartbeat) -> None:
-    _at_most("counters", len(beat.counters), _MOST_SUBSCRIPTIONS)
-    _at_most("action_types", len(beat.action_types), _MOST_ACTION_TYPES)
-    _at_most("seq", beat.seq, 2**63 - 1)
-    if beat.latency:
-        _at_most("latency", max(len(beat.latency.bounds), len(beat.latency.counts)), _MOST_BUCKETS)
-    for subscription, counted in beat.counters.items():
-        _check_subscription(subscription)
-        most = max(counted.messages_received, counted.actions_executed, counted.actions_failed)
-        _at_most(f"counters.{subscription}", most, _MOST_COUNTED)
-
-
-def _check_subscription(subscription: str) -> None:
-    # One spelling per id: "7" and "07" would be counted as two.
-    plain = subscription.isascii() and subscription.isdigit() and not subscription.startswith("0")
-    if not plain or len(subscription) > 10 or int(subscription) > _LATEST_ID:
-        raise MalformedMessageError(f"counters: {subscription[:50]!r} is not the id of a subscription")
-
-
-def _at_most(what: str, value: int, most: int) -> None:
-    if value > most:
-        raise MalformedMessageError(f"{what}: {value} is more than {most}")
-
-
-def _check_broker_info(info: dict[str, Any] | None) -> None:
-    if info is None:
-        return
-    _check_depth(info, _DEEPEST_BROKER_INFO)
-    encoded = json.encode(info)
-    _at_most("broker_info", len(encoded), _LONGEST_BROKER_INFO)
-    if _holds_nul(info):
-        raise MalformedMessageError("broker_info: holds a NUL character")
-
-
-def _check_depth(value: object, left: int) -> None:
-    if left == 0:
-        raise MalformedMessageError("broker_info: nested too deeply")
-    for inner in _inside(value):
-        _check_depth(inner, left - 1)
-
-
-def _holds_nul(value: object) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    return any(_holds_nul(inner) for inner in _inside(value))
-
-
-def _inside(value: object) -> list[object]:
-    if isinstance(value, dict):
-        pairs = cast("Mapping[str, object]", value)
-        return [*pairs.keys(), *pairs.values()]
-    return cast("list[object]", value) if isinstance(value, list) else []
+    for loc, msg in heartbeats.faults(beat):
+        raise MalformedMessageError(f"{'.'.join(loc)}: {msg}")
+    return _in_utc(beat, now)
 
 
 def _in_utc(beat: Heartbeat, now: datetime) -> Heartbeat:

@@ -176,6 +176,15 @@ async def test_heartbeats(api: Api) -> None:
     assert await api.faults("POST", path, {**HEARTBEAT, "product_id": product, "seq": -1}) == {
         "body.seq": "too_small"
     }
+    beyond = {
+        "counters": {"07": {}, "1": {"messages_received": 2**53 + 1}},
+        "broker_info": {"name": "x" * 20_000},
+    }
+    assert await api.faults("POST", path, {**HEARTBEAT, "product_id": product, **beyond}) == {
+        "body.counters.07": "not_storable",
+        "body.counters.1.messages_received": "not_storable",
+        "body.broker_info": "not_storable",
+    }
     gone = {**HEARTBEAT, "product_id": 999}
     await problem(api, 404, "POST", "/products/999/mqtt-config/status", body=gone)
 
