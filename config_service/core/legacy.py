@@ -17,6 +17,8 @@ from .inputs import BrokerInput, Qos, SubscriptionInput, TopicsInput
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mqtt_shared.messages import Broker
+
     from .state import Desired
 
 __all__ = ["FORMAT", "Imported", "export", "parse"]
@@ -87,10 +89,16 @@ def export(product: str, revision: int, wanted: Desired) -> dict[str, Any]:
         "format": FORMAT,
         "product": product,
         "revision": revision,
-        "broker": msgspec.to_builtins(wanted.broker),
+        "broker": _importable(wanted.broker),
         "topics": msgspec.to_builtins(wanted.topics),
         "subscriptions": items,
     }
+
+
+def _importable(broker: Broker | None) -> dict[str, Any]:
+    # What an import does not know yet it would refuse.
+    plain: dict[str, Any] = msgspec.to_builtins(broker)
+    return {name: value for name, value in plain.items() if name in BrokerInput.__struct_fields__}
 
 
 def parse(document: dict[str, Any]) -> Imported:
