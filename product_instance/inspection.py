@@ -45,7 +45,7 @@ class Inspection:
         connection = Connection(
             broker,
             client_id=f"check-{secrets.token_hex(6)}",
-            password=configuration.target.secret,
+            password=configuration.target.secrets.password,
             on_message=_ignore,
             connect_timeout_seconds=self._timeout_seconds,
         )

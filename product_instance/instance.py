@@ -17,7 +17,7 @@ from mqtt_shared import tasks
 from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import Heartbeat, Snapshot
 from mqtt_shared.plan import resolve
-from mqtt_shared.sealing import key_id
+from mqtt_shared.sealing import Secrets, key_id
 from mqtt_shared.topics import InvalidTopicError, derive
 
 from . import builtin
@@ -261,8 +261,8 @@ class ProductInstance:
             topics=topics,
             subscriptions=[_with_topic(each, topics.prefix, topics.pattern) for each in self._subscriptions],
         )
-        password = secret(self.settings.mqtt_password)
-        target = resolve(snapshot, password, self._variables)
+        secrets = Secrets(password=secret(self.settings.mqtt_password))
+        target = resolve(snapshot, secrets, self._variables)
         return Configuration(source=self.settings.fallback_source, target=target)
 
     def _applied(self, configuration: Configuration) -> None:

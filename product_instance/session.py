@@ -361,7 +361,7 @@ class Session:
         connection = Connection(
             broker,
             client_id=client_id,
-            password=configuration.target.secret,
+            password=configuration.target.secrets.password,
             on_message=feed.receive,
             on_lost=lost,
             connect_timeout_seconds=self._connect_timeout_seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mqtt_shared import plan
+from mqtt_shared.sealing import Secrets
 
 from .model import Effect
 from .snapshots import build
@@ -32,5 +33,6 @@ def effect(before: Desired, after: Desired, *, at: datetime, live: int) -> Effec
 
 
 def _target(wanted: Desired, at: datetime) -> plan.Target:
-    # Ids and revision do not matter here. The token stands for the password: it is kept while that is.
-    return plan.resolve(build(1, 0, wanted, at=at, by=""), wanted.password, {}, keep_unknown=True)
+    # Ids and revision do not matter here. A token stands for its secret: it is kept while that is.
+    secrets = Secrets(password=wanted.password)
+    return plan.resolve(build(1, 0, wanted, at=at, by=""), secrets, {}, keep_unknown=True)

@@ -107,7 +107,7 @@ class Reader:
         snapshot = opened.snapshot
         return Configuration(
             source=source,
-            target=resolve(snapshot, opened.secrets.password, self._variables),
+            target=resolve(snapshot, opened.secrets, self._variables),
             client_id=self._client_id(snapshot),
             revision=snapshot.revision,
             digest=opened.digest,

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from . import topics
 from .messages import Broker
+from .sealing import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,17 +33,19 @@ class Route(Struct, frozen=True, kw_only=True):
     topic: str
     """The same without `$share/group/`: what an incoming topic is compared with."""
     actions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    concurrency: int = 16
+    """How many topics are worked on side by side."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
     """A configuration in the terms of an instance: one connection, filters on it, routes behind them.
 
-    `broker` is null when nothing is to be consumed. `secret` stands for the password: equal values mean the
-    same password. `repr` does not show it.
+    `broker` is null when nothing is to be consumed. In `secrets` each value may stand for the secret itself
+    (config_service has tokens at rest): equal values mean the same secret. `repr` shows none.
     """
 
     broker: Broker | None = None
-    secret: str | None = None
+    secrets: Secrets = Secrets()
     filters: dict[str, int] = field(default_factory=dict[str, int])
     """Filter as sent to the broker, and its QoS; without those that a wider one covers."""
     routes: dict[int, Route] = field(default_factory=dict[int, Route])
@@ -59,22 +62,26 @@ class Plan(Struct, frozen=True, kw_only=True):
     connection has the client id of the old one at the same broker, which ends the old one; `close`.
     subscribe, unsubscribe: on the connection that is kept; empty when the connection is not kept, since a new
     one subscribes everything.
-    routes: subscription ids whose actions or topics change in memory, or that come or go.
+    routes: subscription ids whose actions, topics or concurrency change in memory, or that come or go.
+    secrets: the named secrets, which actions refer to, change in memory.
     """
 
     connection: ConnectionEffect = "keep"
     subscribe: dict[str, int] = field(default_factory=dict[str, int])
     unsubscribe: list[str] = field(default_factory=list[str])
     routes: list[int] = field(default_factory=list[int])
+    secrets: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Nothing to do."""
-        return self.connection == "keep" and not (self.subscribe or self.unsubscribe or self.routes)
+        return self.connection == "keep" and not (
+            self.subscribe or self.unsubscribe or self.routes or self.secrets
+        )
 
 
 def resolve(
-    snapshot: Snapshot, password: str | None, environment: Mapping[str, str], *, keep_unknown: bool = False
+    snapshot: Snapshot, secrets: Secrets, environment: Mapping[str, str], *, keep_unknown: bool = False
 ) -> Target:
     """The target of a snapshot. Variables come from the product, then from the instance's environment.
 
@@ -104,11 +111,12 @@ def resolve(
             filter=topics.shared(topic, group),
             topic=topic,
             actions=subscription.actions,
+            concurrency=subscription.concurrency,
         )
     if faults:
         raise topics.InvalidTopicError("; ".join(faults))
     filters = dict.fromkeys(_widest(routes.values()), snapshot.topics.qos)
-    return Target(broker=snapshot.broker, secret=password, filters=filters, routes=routes)
+    return Target(broker=snapshot.broker, secrets=secrets, filters=filters, routes=routes)
 
 
 def _widest(routes: Iterable[Route]) -> list[str]:
@@ -149,18 +157,20 @@ def plan(applied: Target, wanted: Target) -> Plan:
         for subscription_id in sorted(applied.routes.keys() | wanted.routes.keys())
         if applied.routes.get(subscription_id) != wanted.routes.get(subscription_id)
     ]
+    secrets = applied.secrets.named != wanted.secrets.named
     if connection != "keep":
-        return Plan(connection=connection, routes=routes)
+        return Plan(connection=connection, routes=routes, secrets=secrets)
     return Plan(
         # SUBSCRIBE with another QoS replaces the subscription (MQTT 3.1.1, 3.8.4): no UNSUBSCRIBE before it.
         subscribe={f: qos for f, qos in wanted.filters.items() if applied.filters.get(f) != qos},
         unsubscribe=[f for f in applied.filters if f not in wanted.filters],
         routes=routes,
+        secrets=secrets,
     )
 
 
 def _connection(applied: Target, wanted: Target) -> ConnectionEffect:
-    if (applied.broker, applied.secret) == (wanted.broker, wanted.secret):
+    if _credentials(applied) == _credentials(wanted):
         return "keep"
     if wanted.broker is None:
         return "keep" if applied.broker is None else "close"
@@ -169,11 +179,18 @@ def _connection(applied: Target, wanted: Target) -> ConnectionEffect:
     return "take_over" if _same_session(applied.broker, wanted.broker) else "replace"
 
 
-def _same_session(old: Broker, new: Broker) -> bool:
-    """Would both connections stand under one client id at one broker? (MQTT 3.1.1, 3.1.4-2)
+def _credentials(target: Target) -> tuple[Broker | None, str | None, str | None]:
+    """What a connection is made with. A CONNECT says it once: any change takes a new connection."""
+    return target.broker, target.secrets.password, target.secrets.client_key
 
-    An instance makes a client id of its own where the configuration has none: a new one for each connection
-    of a clean session, a stable one for a session that persists.
+
+def _same_session(old: Broker, new: Broker) -> bool:
+    """Would both connections stand under one client id at one broker? (MQTT 3.1.1, 3.1.4-2; MQTT 5, 3.1.4-3)
+
+    A broker knows a session by its client id alone: another protocol, transport, user or certificate at the
+    same host and port finds the same session. An instance makes a client id of its own where the
+    configuration has none: a new one for each connection of a clean session, a stable one for a session that
+    persists.
     """
     old_id, new_id = (old.client_id or "", new.client_id or "")
     stable = bool(new_id) or not (old.clean_session or new.clean_session)
@@ -191,9 +208,14 @@ def step(applied: Target, effect: Plan, wanted: Target) -> Target:
     filters = {f: qos for f, qos in applied.filters.items() if f not in effect.unsubscribe} | effect.subscribe
     routes = {i: route for i, route in applied.routes.items() if i not in effect.routes}
     routes |= {i: wanted.routes[i] for i in effect.routes if i in wanted.routes}
+    connects_with = applied if kept else wanted
     return Target(
-        broker=applied.broker if kept else wanted.broker,
-        secret=applied.secret if kept else wanted.secret,
+        broker=connects_with.broker,
+        secrets=Secrets(
+            password=connects_with.secrets.password,
+            client_key=connects_with.secrets.client_key,
+            named=(wanted if effect.secrets else applied).secrets.named,
+        ),
         filters=filters if kept else wanted.filters,
         routes=routes,
     )

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from mqtt_shared.messages import Broker, Snapshot, Subscription, Topics
 from mqtt_shared.plan import Plan, Target, plan, resolve, step
+from mqtt_shared.sealing import Secrets
 from mqtt_shared.topics import InvalidTopicError, covers
 
 BROKERS = st.builds(
@@ -19,6 +20,19 @@ BROKERS = st.builds(
     client_id=st.sampled_from([None, "fixed"]),
     keep_alive=st.sampled_from([30, 60]),
     clean_session=st.booleans(),
+    protocol=st.sampled_from(["3.1.1", "5"]),
+    session_expiry_seconds=st.sampled_from([0, 60]),
+    transport=st.sampled_from(["tcp", "websockets"]),
+    websocket_path=st.sampled_from(["/mqtt", "/"]),
+    tls_min_version=st.sampled_from(["1.2", "1.3"]),
+    ca_certificate=st.sampled_from([None, "one"]),
+    client_certificate=st.sampled_from([None, "one"]),
+)
+SECRETS = st.builds(
+    Secrets,
+    password=st.sampled_from([None, "one", "two"]),
+    client_key=st.sampled_from([None, "one", "two"]),
+    named=st.dictionaries(st.sampled_from("ab"), st.sampled_from(["one", "two"])),
 )
 TOPICS = st.builds(
     Topics,
@@ -34,6 +48,7 @@ SUBSCRIPTIONS = st.lists(
         topic=st.sampled_from(["a", "b", "c/+", "c/#", "c/d", "#"]),
         enabled=st.booleans(),
         actions=st.lists(st.sampled_from([{"type": "x"}, {"type": "y"}]), max_size=2),
+        concurrency=st.sampled_from([1, 16]),
     ),
     max_size=5,
     unique_by=lambda subscription: subscription.id,
@@ -54,8 +69,7 @@ def _snapshot(broker: Broker | None, topics: Topics | None, subscriptions: list[
 @st.composite
 def targets(draw: st.DrawFn) -> Target:
     broker = draw(st.one_of(st.none(), BROKERS))
-    secret = draw(st.sampled_from([None, "one", "two"])) if broker else None
-    return resolve(_snapshot(broker, draw(TOPICS), draw(SUBSCRIPTIONS)), secret, {})
+    return resolve(_snapshot(broker, draw(TOPICS), draw(SUBSCRIPTIONS)), draw(SECRETS), {})
 
 
 TARGETS = targets()
@@ -78,8 +92,18 @@ def test_between_equal_targets_there_is_nothing_to_do(target: Target) -> None:
 
 @given(TARGETS, TARGETS)
 def test_never_a_new_connection_where_a_resubscribe_is_enough(applied: Target, wanted: Target) -> None:
-    same_connection = (applied.broker, applied.secret) == (wanted.broker, wanted.secret)
-    assert (plan(applied, wanted).connection == "keep") == same_connection
+    assert (plan(applied, wanted).connection == "keep") == (_connects(applied) == _connects(wanted))
+
+
+def _connects(target: Target) -> tuple[object, ...]:
+    return target.broker, target.secrets.password, target.secrets.client_key
+
+
+@given(TARGETS, SECRETS)
+def test_new_named_secrets_are_a_change_in_memory(applied: Target, given: Secrets) -> None:
+    secrets = structs.replace(applied.secrets, named=given.named)
+    effect = plan(applied, structs.replace(applied, secrets=secrets))
+    assert effect == Plan(secrets=given.named != applied.secrets.named)
 
 
 @given(TARGETS, TARGETS)
@@ -106,6 +130,16 @@ def test_a_new_qos_is_one_subscribe_without_an_unsubscribe(applied: Target, want
         ({"client_id": "c"}, {"client_id": "c", "host": "two.example.com"}, "replace"),
         ({"clean_session": False}, {"clean_session": False, "username": "u"}, "take_over"),
         ({"clean_session": False}, {"clean_session": True}, "replace"),
+        ({"clean_session": False}, {"clean_session": False, "protocol": "5"}, "take_over"),
+        ({"clean_session": False}, {"clean_session": False, "transport": "websockets"}, "take_over"),
+        ({"clean_session": False}, {"clean_session": False, "port": 8883, "use_tls": True}, "replace"),
+        ({"client_id": "c"}, {"client_id": "c", "client_certificate": "pem"}, "take_over"),
+        ({}, {"protocol": "5"}, "replace"),
+        ({}, {"session_expiry_seconds": 60}, "replace"),
+        ({}, {"transport": "websockets"}, "replace"),
+        ({}, {"websocket_path": "/"}, "replace"),
+        ({}, {"tls_min_version": "1.3"}, "replace"),
+        ({}, {"ca_certificate": "pem"}, "replace"),
     ],
 )
 def test_connections(before: dict[str, object], after: dict[str, object], effect: str) -> None:
@@ -125,7 +159,7 @@ def test_open_and_close() -> None:
 def test_filters_reach_every_route_and_none_covers_another(
     subscriptions: list[Subscription], topics: Topics
 ) -> None:
-    target = resolve(_snapshot(Broker(host="h"), topics, subscriptions), None, {})
+    target = resolve(_snapshot(Broker(host="h"), topics, subscriptions), Secrets(), {})
     subscribed = {
         route.filter: route.topic for route in target.routes.values() if route.filter in target.filters
     }
@@ -144,14 +178,14 @@ def test_every_subscription_without_a_meaning_is_named() -> None:
     ]
     snapshot = _snapshot(Broker(host="h"), Topics(), subscriptions)
     with pytest.raises(InvalidTopicError) as caught:
-        resolve(snapshot, None, {"x": "1", "w": "b#"})
+        resolve(snapshot, Secrets(), {"x": "1", "w": "b#"})
     text = str(caught.value)
     assert "unknown" in text
     assert "{y}" in text
     assert "wild" in text
     assert "good" not in text
     assert "off" not in text
-    kept = resolve(snapshot, None, {"x": "1", "w": "b"}, keep_unknown=True)
+    kept = resolve(snapshot, Secrets(), {"x": "1", "w": "b"}, keep_unknown=True)
     assert kept.routes[2].topic == "a/{y}"
 
 
@@ -160,9 +194,25 @@ def test_the_product_wins_over_the_environment() -> None:
         _snapshot(Broker(host="h"), Topics(), [Subscription(id=1, name="a", topic="{x}/{y}")]),
         variables={"x": "product"},
     )
-    target = resolve(snapshot, None, {"x": "environment", "y": "environment"})
+    target = resolve(snapshot, Secrets(), {"x": "environment", "y": "environment"})
     assert target.filters == {"$share/bre/product/environment": 1}
 
 
 def test_no_secret_in_a_repr() -> None:
-    assert "hidden" not in repr(Target(broker=Broker(host="h"), secret="hidden"))
+    secrets = Secrets(password="hidden", client_key="hidden", named={"a": "hidden"})
+    assert "hidden" not in repr(Target(broker=Broker(host="h"), secrets=secrets))
+
+
+def test_a_new_client_key_takes_a_new_connection() -> None:
+    applied = Target(broker=Broker(host="one.example.com"), secrets=Secrets(client_key="one"))
+    wanted = structs.replace(applied, secrets=Secrets(client_key="two"))
+    assert plan(applied, wanted) == Plan(connection="replace")
+
+
+@given(SUBSCRIPTIONS)
+def test_a_new_concurrency_changes_routes_only(subscriptions: list[Subscription]) -> None:
+    wider = [structs.replace(each, concurrency=256) for each in subscriptions]
+    before, after = (
+        resolve(_snapshot(Broker(host="h"), Topics(), each), Secrets(), {}) for each in (subscriptions, wider)
+    )
+    assert plan(before, after) == Plan(routes=sorted(before.routes))
