@@ -1,7 +1,8 @@
 """An instance of a product: consumes MQTT messages as its configuration says, and follows every change."""
 
+from mqtt_shared.event import Event
+
 from .actions import Actions
-from .core.event import Event
 from .errors import ActionError, InstanceError, RejectedError, StateInUseError
 from .instance import ProductInstance
 from .settings import InstanceSettings

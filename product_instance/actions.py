@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from mqtt_shared import event as events
+from mqtt_shared.conditions import holds
+from mqtt_shared.event import Event
 from mqtt_shared.logs import get_logger
+from mqtt_shared.outgoing import rendered
 from mqtt_shared.settings import InvalidSettingsError
 
-from .core import event as events
-from .core.conditions import holds
 from .core.counters import CounterBook, Outcome
-from .core.event import Event
 from .core.throttle import Throttle
 from .errors import UnknownActionError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from mqtt_shared.plan import Route
 
-    from .pipeline import Delivery
+    from .pipeline import Delivery, Routing
 
     Handler = Callable[[Event, Mapping[str, Any]], Awaitable[None] | None]
     H = TypeVar("H", bound=Handler)
@@ -125,7 +126,7 @@ class Runner:
         outcomes = self._outcomes[delivery] = []
         for route in delivery.routes:
             event = self._event(delivery, route, payload, payload_base64, identity)
-            outcomes.append(await self._run_route(route, event))
+            outcomes.append(await self._run_route(route, event, delivery.routing))
 
     def settled(self, delivery: Delivery) -> None:
         """Count a message whose work is done."""
@@ -151,24 +152,25 @@ class Runner:
             retain=message.retain,
             received_at=message.received_at,
             message_id=identity,
-            revision=delivery.revision,
+            revision=delivery.routing.revision,
         )
 
-    async def _run_route(self, route: Route, event: Event) -> Outcome:
+    async def _run_route(self, route: Route, event: Event, routing: Routing) -> Outcome:
         executed = failed = 0
         for action in route.actions:
             if not holds(_object(action.get("conditions")), event.payload):
                 continue
-            if await self._run(action, event):
+            if await self._run(action, event, routing):
                 executed += 1
             else:
                 failed += 1
         return Outcome(subscription_id=route.subscription_id, executed=executed, failed=failed)
 
-    async def _run(self, action: Mapping[str, Any], event: Event) -> bool:
+    async def _run(self, action: Mapping[str, Any], event: Event, routing: Routing) -> bool:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._actions.run(action, event)
+                config = rendered(action, event, routing.variables, routing.secrets)
+                await self._actions.run({**action, "config": config}, event)
         except Exception as error:
             self._report(action, event, error)
             return False

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import msgspec
-
-from .core.templates import render
-from .errors import ActionError
+from mqtt_shared.outgoing import MqttMessage, NatsMessage, compose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from mqtt_shared.event import Event
+    from mqtt_shared.outgoing import Outgoing
 
     from .actions import Actions
-    from .core.event import Event
 
 __all__ = ["register"]
-
-_RESPONSE = "/response"
-# What starts with $ is the server's own: the bucket of snapshots is there.
-_SUBJECT = re.compile(r"[^\s.*>\x00$][^\s.*>\x00]*(\.[^\s.*>\x00]+)*")
 
 
 class MqttPublisher(Protocol):
@@ -37,48 +31,27 @@ class NatsPublisher(Protocol):
         """Publish, and wait until the server has it."""
 
 
-def register(
-    actions: Actions, mqtt: MqttPublisher, nats: NatsPublisher, health: Callable[[], dict[str, Any]]
-) -> None:
-    """Add `mqtt_publish`, `nats_publish` and `healthcheck_response`."""
+def register(actions: Actions, mqtt: MqttPublisher, nats: NatsPublisher) -> None:
+    """Add the built-in action types."""
 
-    @actions.action("mqtt_publish")
-    async def mqtt_publish(event: Event, action: Mapping[str, Any]) -> None:
-        """Publish the event, or the template `payload`, on `topic` with QoS 1."""
-        config = _config(action)
-        await mqtt.publish(render(_text(config, "topic"), event), _body(config, event), qos=1)
+    async def publish(event: Event, action: Mapping[str, Any]) -> None:
+        if message := _composed(action, event, MqttMessage):
+            payload = message.payload.encode()
+            await mqtt.publish(message.topic, payload, qos=message.qos, retain=message.retain)
 
-    @actions.action("nats_publish")
     async def nats_publish(event: Event, action: Mapping[str, Any]) -> None:
-        """Publish the event, or the template `payload`, on the NATS subject `subject`."""
-        config = _config(action)
-        subject = render(_text(config, "subject"), event)
-        if not _SUBJECT.fullmatch(subject):
-            raise ActionError(f"cannot publish to the NATS subject {subject!r}")
-        await nats.publish(subject, _body(config, event), {"Idempotency-Key": event.message_id})
+        if message := _composed(action, event, NatsMessage):
+            await nats.publish(message.subject, message.payload.encode(), message.headers)
 
-    @actions.action("healthcheck_response")
-    async def healthcheck_response(event: Event, _action: Mapping[str, Any]) -> None:
-        """Answer on the message's topic with `/response` behind it."""
-        if event.topic.endswith(_RESPONSE):
-            # A filter that also covers the answers must not make instances answer each other for ever.
-            return
-        answer = {"status": "ok", "message_id": event.message_id, "received_at": event.received_at} | health()
-        await mqtt.publish(event.topic + _RESPONSE, msgspec.json.encode(answer), qos=1)
+    actions.register("mqtt_publish", publish)
+    actions.register("healthcheck_response", publish)
+    actions.register("nats_publish", nats_publish)
 
 
-def _config(action: Mapping[str, Any]) -> dict[str, Any]:
-    config = action.get("config")
-    return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
+Kind = TypeVar("Kind", bound="Outgoing")
 
 
-def _text(config: Mapping[str, Any], name: str) -> str:
-    value = config.get(name)
-    if not isinstance(value, str) or not value:
-        raise ActionError(f"the action's config needs a {name}")
-    return value
-
-
-def _body(config: Mapping[str, Any], event: Event) -> bytes:
-    template = config.get("payload")
-    return render(template, event).encode() if isinstance(template, str) else msgspec.json.encode(event)
+def _composed(action: Mapping[str, Any], event: Event, kind: type[Kind]) -> Kind | None:
+    outgoing = compose(action["type"], action["config"], event)
+    assert outgoing is None or isinstance(outgoing, kind)
+    return outgoing

@@ -82,7 +82,7 @@ class ProductInstance:
         self._unsaved: bytes | None = None
         self._to_save = asyncio.Event()
         self._nats = Bus(settings.nats_url, f"product-instance {settings.product_id}")
-        builtin.register(self.actions, self, self._nats, self._health)
+        builtin.register(self.actions, self, self._nats)
         load_modules(settings.action_modules, self.actions)
         self._state = State(settings.state_dir, settings.product_id, settings.instance_id)
         self.instance_id = self._state.instance_id
@@ -263,7 +263,7 @@ class ProductInstance:
         )
         secrets = Secrets(password=secret(self.settings.mqtt_password))
         target = resolve(snapshot, secrets, self._variables)
-        return Configuration(source=self.settings.fallback_source, target=target)
+        return Configuration(source=self.settings.fallback_source, target=target, variables=self._variables)
 
     def _applied(self, configuration: Configuration) -> None:
         if configuration.raw is not None:
@@ -283,14 +283,6 @@ class ProductInstance:
             self._state.store(raw)
 
     # What is told
-
-    def _health(self) -> dict[str, Any]:
-        applied = self._controller.applied
-        return {
-            "product_id": self.settings.product_id,
-            "instance_id": self.instance_id,
-            "revision": applied.revision if applied else None,
-        }
 
     def heartbeat(self, seq: int = 0, stopping: bool = False) -> Heartbeat:
         """The state of the instance, as it is told."""

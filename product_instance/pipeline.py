@@ -10,6 +10,8 @@ import asyncio
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import Struct, field
+
 from mqtt_shared.logs import get_logger
 
 from .core.router import Router
@@ -26,25 +28,29 @@ __all__ = ["Delivery", "Feed", "Pipeline", "Routing"]
 log = get_logger(__name__)
 
 
-class Routing:
-    """Which subscriptions messages go to, under which revision."""
+class Routing(Struct, frozen=True, kw_only=True):
+    """Which subscriptions messages go to, under which revision, and what the actions may name."""
 
-    def __init__(self, router: Router | None = None, revision: int | None = None) -> None:
-        self.router = router or Router()
-        self.revision = revision
+    router: Router = Router()
+    revision: int | None = None
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+    secrets: dict[str, str] = field(default_factory=dict[str, str])
+
+    def __repr__(self) -> str:
+        return f"Routing(revision={self.revision!r})"
 
 
 class Delivery:
     """One message on its way through the pipeline."""
 
-    __slots__ = ("client_id", "done", "feed", "message", "revision", "routes")
+    __slots__ = ("client_id", "done", "feed", "message", "routes", "routing")
 
-    def __init__(self, message: Message, feed: Feed, routes: tuple[Route, ...], revision: int | None) -> None:
+    def __init__(self, message: Message, feed: Feed, routes: tuple[Route, ...], routing: Routing) -> None:
         self.message = message
         self.feed = feed
         self.client_id = feed.client_id
         self.routes = routes
-        self.revision = revision
+        self.routing = routing
         self.done = False
 
     def is_redelivered_as(self, message: Message) -> bool:
@@ -117,7 +123,7 @@ class Feed:
             self._adopt(known, message)
             return
         routes = self.routing.router.match(message.topic)
-        delivery = Delivery(message, self, routes, self.routing.revision)
+        delivery = Delivery(message, self, routes, self.routing)
         if message.qos:
             self._unacked[message.mid] = delivery
         elif not self._pipeline.has_room:

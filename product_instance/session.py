@@ -494,7 +494,13 @@ class Session:
 
 def _routing(*configurations: Configuration) -> Routing:
     routes = [route for each in configurations for route in each.target.routes.values()]
-    return Routing(Router(routes), configurations[-1].revision)
+    last = configurations[-1]
+    return Routing(
+        router=Router(routes),
+        revision=last.revision,
+        variables=last.variables,
+        secrets=last.target.secrets.named,
+    )
 
 
 def _clean(broker: Broker) -> Broker:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from mqtt_shared import topics
 from mqtt_shared.messages import MalformedMessageError, Rejection, Snapshot, decode
@@ -53,6 +53,8 @@ class Configuration(Struct, frozen=True, kw_only=True):
     target: Target
     client_id: str | None = None
     """The client id to use, variables replaced; null when the instance makes one."""
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+    """What templates in actions find under `variables`."""
     revision: int | None = None
     digest: str | None = None
     raw: bytes | None = None
@@ -109,6 +111,7 @@ class Reader:
             source=source,
             target=resolve(snapshot, opened.secrets, self._variables),
             client_id=self._client_id(snapshot),
+            variables={**self._variables, **snapshot.variables},
             revision=snapshot.revision,
             digest=opened.digest,
             raw=raw,

@@ -304,7 +304,7 @@ async def test_actions_run_and_are_counted_before_the_ack(
         {"type": "nobody_has_this"},
         {"type": "sync", "config": {"a": 1}, "conditions": {"device.id": ["x", "y"]}},
         {"type": "sync", "conditions": {"device.id": "z"}},
-        {"type": "mqtt_publish", "config": {"topic": f"{topic}/out", "payload": "{payload.device.id}"}},
+        {"type": "mqtt_publish", "config": {"topic": f"{topic}/out", "payload": "{{ payload.device.id }}"}},
         {"type": "nats_publish", "config": {"subject": f"{topic}.out"}},
         {"type": "healthcheck_response"},
     ]

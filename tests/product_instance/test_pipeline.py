@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from random import Random
 
 ROUTE = Route(subscription_id=1, name="s", filter="#", topic="#", actions=[{"type": "x"}])
-ROUTING = Routing(Router([ROUTE]), 1)
+ROUTING = Routing(router=Router([ROUTE]), revision=1)
 
 
 def message(mid: int, topic: str = "a", *, qos: int = 1, duplicate: bool = False) -> Message:

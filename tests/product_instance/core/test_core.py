@@ -10,16 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqtt_shared.conditions import holds
+from mqtt_shared.event import content, message_id
 from mqtt_shared.plan import Route, Target
 from mqtt_shared.topics import matches
 from product_instance.core.backoff import FATAL, USUAL, Backoff
-from product_instance.core.conditions import holds
 from product_instance.core.configuration import Configuration, compare
 from product_instance.core.convergence import Apply, Reconnect, Restore, Situation, Wait, decide
 from product_instance.core.counters import CounterBook, Outcome
-from product_instance.core.event import Event, content, message_id
 from product_instance.core.router import Router
-from product_instance.core.templates import UnknownValueError, render
 from product_instance.core.throttle import Throttle
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -237,28 +236,6 @@ def test_the_id_of_a_message_is_stable_and_its_own() -> None:
         message_id("client", 1, "topicp", b"ayload"),
     }
     assert len(others | {first}) == 4
-
-
-EVENT = Event(
-    product_id=7,
-    instance_id="one",
-    subscription="s",
-    topic="a/b",
-    payload={"device": {"id": "x", "tags": [1, 2]}},
-    payload_base64=None,
-    qos=1,
-    retain=False,
-    received_at=AT,
-    message_id="m",
-    revision=3,
-)
-
-
-def test_templates() -> None:
-    template = '{"t": "{topic}", "d": "{payload.device.id}", "tags": {payload.device.tags}, "n": {revision}}'
-    assert render(template, EVENT) == '{"t": "a/b", "d": "x", "tags": [1,2], "n": 3}'
-    with pytest.raises(UnknownValueError, match=r"payload\.nobody"):
-        render("{payload.nobody}", EVENT)
 
 
 def test_the_same_is_said_once_in_a_while() -> None:

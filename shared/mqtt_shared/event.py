@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from mqtt_shared.messages import Timestamp
+from .messages import Timestamp
 
 __all__ = ["Event", "content", "message_id"]
 
