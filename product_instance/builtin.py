@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from mqtt_shared.outgoing import MqttMessage, NatsMessage, compose
+from mqtt_shared.outgoing import HttpRequest, Mail, MqttMessage, NatsMessage, compose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mqtt_shared.outgoing import Outgoing
 
     from .actions import Actions
+    from .mail import Mailer
+    from .webhook import Webhooks
 
 __all__ = ["register"]
 
@@ -31,7 +33,9 @@ class NatsPublisher(Protocol):
         """Publish, and wait until the server has it."""
 
 
-def register(actions: Actions, mqtt: MqttPublisher, nats: NatsPublisher) -> None:
+def register(
+    actions: Actions, mqtt: MqttPublisher, nats: NatsPublisher, webhooks: Webhooks, mailer: Mailer
+) -> None:
     """Add the built-in action types."""
 
     async def publish(event: Event, action: Mapping[str, Any]) -> None:
@@ -43,6 +47,16 @@ def register(actions: Actions, mqtt: MqttPublisher, nats: NatsPublisher) -> None
         if message := _composed(action, event, NatsMessage):
             await nats.publish(message.subject, message.payload.encode(), message.headers)
 
+    async def http_webhook(event: Event, action: Mapping[str, Any]) -> None:
+        if request := _composed(action, event, HttpRequest):
+            await webhooks.send(request)
+
+    async def smtp_email(event: Event, action: Mapping[str, Any]) -> None:
+        if mail := _composed(action, event, Mail):
+            await mailer.send(mail, message_id=event.message_id, at=event.received_at)
+
+    actions.register("http_webhook", http_webhook)
+    actions.register("smtp_email", smtp_email)
     actions.register("mqtt_publish", publish)
     actions.register("healthcheck_response", publish)
     actions.register("nats_publish", nats_publish)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from .core.configuration import RejectedError
 
-__all__ = ["ActionError", "InstanceError", "RejectedError", "StateInUseError", "UnknownActionError"]
+__all__ = [
+    "ActionError",
+    "InstanceError",
+    "PermanentActionError",
+    "RejectedError",
+    "StateInUseError",
+    "UnknownActionError",
+]
 
 
 class InstanceError(Exception):
@@ -16,8 +23,12 @@ class StateInUseError(InstanceError):
 
 
 class ActionError(InstanceError):
-    """An action could not be carried out."""
+    """An action could not be carried out; it is tried again as its `retries` say."""
 
 
-class UnknownActionError(ActionError):
+class PermanentActionError(ActionError):
+    """An action can never be carried out for this message: trying again would not help."""
+
+
+class UnknownActionError(PermanentActionError):
     """No handler is registered for the type of an action."""

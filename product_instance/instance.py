@@ -21,17 +21,21 @@ from mqtt_shared.sealing import Secrets, key_id
 from mqtt_shared.topics import InvalidTopicError, derive
 
 from . import builtin
-from .actions import Actions, Runner, load_modules
+from .actions import Actions, load_modules
 from .commands import Commands
 from .controller import Controller
 from .core.configuration import Configuration, Reader, RejectedError
 from .core.counters import CounterBook
+from .deadletters import DeadLetters
 from .heartbeat import Heartbeats
+from .mail import Mailer
 from .pipeline import Pipeline
+from .runner import Runner
 from .session import Session
 from .settings import InstanceSettings, secret, variables
 from .state import State
 from .watcher import Bus, Watcher
+from .webhook import Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -82,7 +86,8 @@ class ProductInstance:
         self._unsaved: bytes | None = None
         self._to_save = asyncio.Event()
         self._nats = Bus(settings.nats_url, f"product-instance {settings.product_id}")
-        builtin.register(self.actions, self, self._nats)
+        self._webhooks = Webhooks()
+        builtin.register(self.actions, self, self._nats, self._webhooks, Mailer(settings))
         load_modules(settings.action_modules, self.actions)
         self._state = State(settings.state_dir, settings.product_id, settings.instance_id)
         self.instance_id = self._state.instance_id
@@ -113,11 +118,14 @@ class ProductInstance:
         )
 
     def _build_session(self) -> Session:
+        product_id = self.settings.product_id
         runner = Runner(
             self.actions,
             self._book,
-            product_id=self.settings.product_id,
+            DeadLetters(self._nats, self.settings.subjects, product_id, self.instance_id),
+            product_id=product_id,
             instance_id=self.instance_id,
+            random=self._random,
             timeout_seconds=self.settings.action_timeout_seconds,
         )
         self._pipeline = Pipeline(runner.work, runner.settled)
@@ -159,6 +167,7 @@ class ProductInstance:
         await self._cancel("controller")
         await self._session.close(self.settings.drain_timeout_seconds)
         await self._pipeline.close()
+        await self._webhooks.close()
         await self._cancel("heartbeats")
         await self._heartbeats.last()
         await self._cancel("nats")

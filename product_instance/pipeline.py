@@ -1,19 +1,24 @@
 """From the receipt of a message to its acknowledgement.
 
-Messages of one topic are worked on one after another, different topics side by side. A message is
-acknowledged after its work is done, in the order of receipt (MQTT 3.1.1, 4.6).
+A message is done when every subscription that it belongs to is done with it. Each subscription works on its
+own: messages of one topic one after another, up to `concurrency` topics side by side. So a slow action holds
+up its own subscription only.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Protocol
+from collections import deque
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, field
 
+from mqtt_shared import event as events
+from mqtt_shared import tasks
 from mqtt_shared.logs import get_logger
 
+from .core.counters import Outcome
 from .core.router import Router
 from .core.throttle import Throttle
 
@@ -23,9 +28,15 @@ if TYPE_CHECKING:
     from mqtt_shared.mqtt import Message
     from mqtt_shared.plan import Route
 
-__all__ = ["Delivery", "Feed", "Pipeline", "Routing"]
+__all__ = ["Delivery", "Feed", "Job", "Pipeline", "Routing"]
 
 log = get_logger(__name__)
+
+_PATIENCE_SECONDS = 1.0
+"""How long a message that is held up keeps those after it from being acknowledged."""
+_MOST_UNACKED = 4096
+_MOST_UNACKED_BYTES = 64 * 1024 * 1024
+"""What one connection may bring in before it is no longer read: the bound where a broker has none."""
 
 
 class Routing(Struct, frozen=True, kw_only=True):
@@ -43,15 +54,54 @@ class Routing(Struct, frozen=True, kw_only=True):
 class Delivery:
     """One message on its way through the pipeline."""
 
-    __slots__ = ("client_id", "done", "feed", "message", "routes", "routing")
+    __slots__ = (
+        "_content",
+        "_identity",
+        "done",
+        "feed",
+        "message",
+        "number",
+        "outcomes",
+        "overtaken",
+        "received_at",
+        "routes",
+        "routing",
+        "session",
+        "unfinished",
+    )
 
-    def __init__(self, message: Message, feed: Feed, routes: tuple[Route, ...], routing: Routing) -> None:
+    def __init__(
+        self, message: Message, feed: Feed, routes: tuple[Route, ...], routing: Routing, received_at: float
+    ) -> None:
         self.message = message
         self.feed = feed
-        self.client_id = feed.client_id
+        self.session, self.number = feed.session, feed.received
         self.routes = routes
         self.routing = routing
-        self.done = False
+        self.received_at = received_at
+        """Seconds of the loop's clock."""
+        self.unfinished = len(routes)
+        self.outcomes: list[Outcome] = []
+        self.done = self.overtaken = False
+        self._content: tuple[Any, str | None] | None = None
+        self._identity: str | None = None
+
+    @property
+    def content(self) -> tuple[Any, str | None]:
+        """`payload` and `payload_base64` of the event; decoded once for all subscriptions."""
+        if self._content is None:
+            self._content = events.content(self.message.payload)
+        return self._content
+
+    @property
+    def identity(self) -> str:
+        """`message_id` of the event: the same for a redelivery in a session that persists."""
+        if self._identity is None:
+            message = self.message
+            # QoS 0 has no packet id, and is never delivered again.
+            place = (self.session, message.mid) if message.qos else (self.feed.nonce, self.number)
+            self._identity = events.message_id(*place, message.topic, message.payload)
+        return self._identity
 
     def is_redelivered_as(self, message: Message) -> bool:
         """Is `message` this one again, in a later connection of the same session?"""
@@ -64,32 +114,65 @@ class Delivery:
         )
 
 
+class Job:
+    """One message in one subscription."""
+
+    __slots__ = ("delivery", "queue", "route")
+
+    def __init__(self, delivery: Delivery, route: Route, queue: _Queue) -> None:
+        self.delivery = delivery
+        self.route = route
+        self.queue = queue
+
+    @property
+    def holds_up(self) -> int:
+        """How many messages of the subscription wait, this one included."""
+        return self.queue.waiting
+
+
 class _Acker(Protocol):
     def ack(self, message: Message) -> bool: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
 
 
 class Feed:
-    """The messages of one connection.
+    """The messages of one connection, acknowledged in the order of receipt (MQTT 3.1.1 and 5, 4.6).
+
+    One exception: a message that is held up for more than a second no longer holds up the acknowledgement of
+    those after it. Otherwise one stuck action would fill the broker's window of unacknowledged messages, and
+    so stop every subscription.
 
     A connection of the same session `inherits` what its predecessor could not acknowledge: what the broker
     then delivers again is not worked on a second time, only acknowledged.
     """
 
     def __init__(
-        self, pipeline: Pipeline, client_id: str, routing: Routing, inherits: Feed | None = None
+        self,
+        pipeline: Pipeline,
+        client_id: str,
+        routing: Routing,
+        inherits: Feed | None = None,
+        *,
+        persists: bool = True,
     ) -> None:
-        self.client_id = client_id
         self.routing = routing
         self.received = 0
+        self.nonce = token_hex(8)
+        self.session = client_id if persists else f"{client_id}/{self.nonce}"
         self._pipeline = pipeline
         self._connection: _Acker | None = None
-        self._unacked: OrderedDict[int, Delivery] = OrderedDict()
+        self._loop = asyncio.get_running_loop()
+        self._unacked: dict[int, Delivery] = {}
+        self._unacked_bytes = 0
+        self._order: deque[Delivery] = deque()
+        self._patience: asyncio.TimerHandle | None = None
         self._past = inherits
         self._older: dict[int, Delivery] = inherits.only_older() if inherits else {}
         self._outstanding = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._closed = self._holds_acks = False
+        self._closed = self._holds_acks = self._paused = self._draining = False
 
     def attach(self, connection: _Acker) -> None:
         """The connection to acknowledge on."""
@@ -99,6 +182,11 @@ class Feed:
         """Take no further messages; the broker keeps those that need an acknowledgement."""
         self._closed = True
 
+    def drain(self) -> None:
+        """Read on whatever comes: the end of what the broker has is near."""
+        self._draining = True
+        self._read_on()
+
     def hold_acks(self) -> None:
         """Acknowledge nothing until `release_acks`; the work goes on."""
         self._holds_acks = True
@@ -106,6 +194,8 @@ class Feed:
     def release_acks(self) -> None:
         """Acknowledge what was held."""
         self._holds_acks = False
+        for delivery in [each for each in self._unacked.values() if each.overtaken and each.done]:
+            self._ack(delivery)
         self.acknowledge()
 
     def only_older(self) -> dict[int, Delivery]:
@@ -119,18 +209,40 @@ class Feed:
         if self._closed:
             return
         self.received += 1
-        if message.duplicate and message.qos and (known := self._known(message)):
-            self._adopt(known, message)
+        if message.qos and message.duplicate and self._has_seen(message):
             return
-        routes = self.routing.router.match(message.topic)
-        delivery = Delivery(message, self, routes, self.routing)
+        routing = self.routing
+        routes = routing.router.match(message.topic)
+        delivery = Delivery(message, self, routes, routing, self._loop.time())
         if message.qos:
-            self._unacked[message.mid] = delivery
-        elif not self._pipeline.has_room:
-            self._pipeline.drop(message)
-            return
+            self._keep(delivery)
         self._hold()
         self._pipeline.put(delivery)
+
+    def _keep(self, delivery: Delivery) -> None:
+        self._unacked[delivery.message.mid] = delivery
+        self._order.append(delivery)
+        self._unacked_bytes += len(delivery.message.payload)
+        full = len(self._unacked) >= _MOST_UNACKED or self._unacked_bytes >= _MOST_UNACKED_BYTES
+        if full and not self._paused and not self._draining and self._connection:
+            log.warning("too many messages without an acknowledgement: not reading on until some are done")
+            self._paused = True
+            self._connection.pause()
+
+    def _read_on(self) -> None:
+        if self._paused and self._connection:
+            self._paused = False
+            self._connection.resume()
+
+    def _has_seen(self, message: Message) -> bool:
+        mine = self._unacked.get(message.mid)
+        if mine and mine.is_redelivered_as(message):
+            # Some brokers deliver again on the same connection what takes long.
+            return True
+        if known := self._known(message):
+            self._adopt(known, message)
+            return True
+        return False
 
     def _known(self, message: Message) -> Delivery | None:
         # Looked up now: while the session is taken over, the old connection may still receive.
@@ -144,8 +256,8 @@ class Feed:
         if not delivery.done:
             delivery.feed.let_go()
             self._hold()
-        delivery.feed, delivery.message = self, message
-        self._unacked[message.mid] = delivery
+        delivery.feed, delivery.message, delivery.overtaken = self, message, False
+        self._keep(delivery)
         self.acknowledge()
 
     def _hold(self) -> None:
@@ -161,96 +273,175 @@ class Feed:
     def settle(self, delivery: Delivery) -> None:
         """The work on a message is done."""
         delivery.done = True
-        self.acknowledge()
+        if delivery.overtaken:
+            self._ack(delivery)
+        elif delivery.message.qos:
+            self.acknowledge()
         self.let_go()
 
     def acknowledge(self) -> None:
         """Acknowledge from the oldest on, as far as the work is done."""
-        unacked, connection = self._unacked, self._connection
-        while connection and unacked and not self._holds_acks:
-            oldest = next(iter(unacked.values()))
-            # On a connection that is gone they stay here, for the next one to inherit.
-            if not oldest.done or not connection.ack(oldest.message):
+        order = self._order
+        while order:
+            oldest = order[0]
+            if oldest.feed is not self:
+                # Adopted by a later connection.
+                order.popleft()
+            elif oldest.done:
+                if not self._ack(oldest):
+                    return
+                order.popleft()
+            elif self._is_overdue(oldest):
+                oldest.overtaken = True
+                order.popleft()
+            else:
                 return
-            unacked.popitem(last=False)
+
+    def _is_overdue(self, oldest: Delivery) -> bool:
+        left = oldest.received_at + _PATIENCE_SECONDS - self._loop.time()
+        if left > 0 and self._patience is None:
+            self._patience = self._loop.call_later(left, self._lose_patience)
+        return left <= 0
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        self.acknowledge()
+
+    def _ack(self, delivery: Delivery) -> bool:
+        # On a connection that is gone they stay here, for the next one to inherit.
+        if self._holds_acks or self._connection is None or not self._connection.ack(delivery.message):
+            return False
+        self._unacked.pop(delivery.message.mid, None)
+        self._unacked_bytes -= len(delivery.message.payload)
+        if self._paused and self._has_half_done():
+            self._read_on()
+        return True
+
+    def _has_half_done(self) -> bool:
+        return len(self._unacked) * 2 <= _MOST_UNACKED and self._unacked_bytes * 2 <= _MOST_UNACKED_BYTES
 
     async def idle(self) -> None:
         """Wait until nothing that came in is still being worked on."""
         await self._idle.wait()
 
 
-class Pipeline:
-    """Runs `work` for each message that has routes, `concurrency` topics at a time.
+class _Queue:
+    """The messages of one subscription that wait or are worked on, by topic."""
 
-    `limit` bounds the messages of QoS 0 that wait; those beyond are dropped, and the log says so. Messages of
-    QoS 1 and 2 are never dropped: the broker's window of unacknowledged messages bounds them.
+    __slots__ = ("lanes", "ready", "waiting", "workers")
+
+    def __init__(self) -> None:
+        self.lanes: dict[str, deque[Job]] = {}
+        self.ready: deque[str] = deque()
+        self.workers = self.waiting = 0
+
+
+class Pipeline:
+    """Runs `work` for each message in each of its subscriptions, and `settled` once all are done with it.
+
+    `limit` bounds the messages of QoS 0 that wait in a subscription, `limit_bytes` those of all; those beyond
+    are dropped, and the log says so. Messages of QoS 1 and 2 are never dropped.
     """
 
     def __init__(
         self,
-        work: Callable[[Delivery], Coroutine[None, None, None]],
+        work: Callable[[Job], Coroutine[None, None, Outcome]],
         settled: Callable[[Delivery], None],
         *,
-        concurrency: int = 32,
         limit: int = 10_000,
+        limit_bytes: int = _MOST_UNACKED_BYTES,
     ) -> None:
         self._work = work
         self._settled = settled
-        self._concurrency = concurrency
-        self._limit = limit
-        self._waiting = 0
-        self._lanes: dict[str, deque[Delivery]] = {}
-        self._ready: deque[str] = deque()
+        self._limit, self._limit_bytes = limit, limit_bytes
+        self._unsafe_bytes = 0
+        self._queues: dict[int, _Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._drops = Throttle(60)
         self.dropped = 0
 
-    @property
-    def has_room(self) -> bool:
-        """May another message of QoS 0 come in?"""
-        return self._waiting < self._limit
+    def put(self, delivery: Delivery) -> None:
+        """Take a message; one that belongs to no subscription is done at once."""
+        unsafe = not delivery.message.qos
+        for route in delivery.routes:
+            if unsafe and not self._has_room(delivery, route):
+                self._drop(delivery, route)
+            else:
+                self._enqueue(delivery, route)
+        if not delivery.unfinished:
+            self._finish(delivery)
 
-    def drop(self, message: Message) -> None:
+    def _has_room(self, delivery: Delivery, route: Route) -> bool:
+        queue = self._queues.get(route.subscription_id)
+        if self._unsafe_bytes + len(delivery.message.payload) > self._limit_bytes:
+            return False
+        return queue is None or queue.waiting < self._limit
+
+    def _drop(self, delivery: Delivery, route: Route) -> None:
         """No room: QoS 0 is at most once (MQTT 3.1.1, 4.3.1)."""
         self.dropped += 1
-        if self._drops.allows("drop", asyncio.get_running_loop().time()):
+        delivery.unfinished -= 1
+        if self._drops.allows(route.name, delivery.received_at):
             log.warning(
                 "more messages of QoS 0 than the actions can keep up with: dropping",
-                topic=message.topic,
+                subscription=route.name,
+                topic=delivery.message.topic,
                 dropped=self.dropped,
             )
 
-    def put(self, delivery: Delivery) -> None:
-        """Take a message; one without any action, with nothing before it on its topic, is done at once."""
+    def _enqueue(self, delivery: Delivery, route: Route) -> None:
+        queue = self._queues.get(route.subscription_id)
+        if queue is None:
+            queue = self._queues[route.subscription_id] = _Queue()
         topic = delivery.message.topic
-        lane = self._lanes.get(topic)
-        if lane is None and not any(route.actions for route in delivery.routes):
-            self._finish(delivery)
+        if not route.actions and topic not in queue.lanes:
+            delivery.outcomes.append(Outcome(subscription_id=route.subscription_id))
+            delivery.unfinished -= 1
             return
-        self._waiting += 1
-        if lane is not None:
-            lane.append(delivery)
+        job = Job(delivery, route, queue)
+        queue.waiting += 1
+        if not delivery.message.qos:
+            self._unsafe_bytes += len(delivery.message.payload)
+        if lane := queue.lanes.get(topic):
+            lane.append(job)
             return
-        self._lanes[topic] = deque([delivery])
-        self._ready.append(topic)
-        if len(self._tasks) < self._concurrency:
-            task = asyncio.get_running_loop().create_task(self._run_lanes(), name="pipeline")
+        queue.lanes[topic] = deque((job,))
+        queue.ready.append(topic)
+        if queue.workers < route.concurrency:
+            queue.workers += 1
+            task = asyncio.get_running_loop().create_task(self._run_lanes(queue), name=f"work {route.name}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _run_lanes(self) -> None:
-        while self._ready:
-            topic = self._ready.popleft()
-            lane = self._lanes[topic]
-            delivery = lane[0]
-            await self._work(delivery)
+    async def _run_lanes(self, queue: _Queue) -> None:
+        try:
+            while queue.ready:
+                topic = queue.ready.popleft()
+                lane = queue.lanes[topic]
+                job = lane[0]
+                if queue.workers > job.route.concurrency:
+                    # The subscription's concurrency was lowered; another worker goes on from here.
+                    queue.ready.appendleft(topic)
+                    return
+                outcome = await self._work(job)
+                lane.popleft()
+                if lane:
+                    queue.ready.append(topic)
+                else:
+                    del queue.lanes[topic]
+                self._done(job, outcome)
+        finally:
+            queue.workers -= 1
+
+    def _done(self, job: Job, outcome: Outcome) -> None:
+        delivery = job.delivery
+        job.queue.waiting -= 1
+        if not delivery.message.qos:
+            self._unsafe_bytes -= len(delivery.message.payload)
+        delivery.outcomes.append(outcome)
+        delivery.unfinished -= 1
+        if not delivery.unfinished:
             self._finish(delivery)
-            lane.popleft()
-            self._waiting -= 1
-            if lane:
-                self._ready.append(topic)
-            else:
-                del self._lanes[topic]
 
     def _finish(self, delivery: Delivery) -> None:
         # Counted first: between the two a crash leaves it uncounted and unacknowledged, never counted twice.
@@ -259,7 +450,4 @@ class Pipeline:
 
     async def close(self) -> None:
         """Stop at once; what is unfinished stays unacknowledged."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.end(self._tasks)

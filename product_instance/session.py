@@ -353,7 +353,9 @@ class Session:
         assert broker is not None
         if clean:
             broker = _clean(broker)
-        feed = Feed(self._pipeline, client_id, _routing(configuration), inherits)
+        feed = Feed(
+            self._pipeline, client_id, _routing(configuration), inherits, persists=not broker.clean_session
+        )
 
         def lost(refusal: Refusal) -> None:
             self._lost(link, refusal)
@@ -436,6 +438,7 @@ class Session:
 
     async def _let_go(self, link: _Link) -> None:
         """Unsubscribe, work off what the broker still has for this connection, acknowledge, disconnect."""
+        link.feed.drain()
         try:
             async with asyncio.timeout(_RETIRE_SECONDS):
                 await link.unsubscribe(set(link.granted) | link.possible)

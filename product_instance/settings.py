@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from email.utils import parseaddr
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from mqtt_shared.messages import Broker, Topics
 from mqtt_shared.sealing import InvalidKeyError, Keyring
-from mqtt_shared.settings import NatsSettings
+from mqtt_shared.settings import NatsSettings, check_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +51,15 @@ class InstanceSettings(NatsSettings):
         default=10, gt=0, le=300, description="Longest wait for a broker's answer."
     )
     action_timeout_seconds: float = Field(
-        default=30, gt=0, le=3600, description="Longest run of one action; then it has failed."
+        default=30, gt=0, le=3600, description="Longest attempt of an action that sets no timeout_seconds."
     )
+    smtp_url: str | None = Field(
+        default=None,
+        description="Mail server of smtp_email: smtp://, smtp+starttls:// or smtps://host:port.",
+    )
+    smtp_username: str | None = Field(default=None, description="User name at the mail server.")
+    smtp_password: SecretStr | None = Field(default=None, description="Password at the mail server.")
+    smtp_from: str | None = Field(default=None, description="Sender of mails; needed with SMTP_URL.")
     drain_timeout_seconds: float = Field(
         default=10, gt=0, le=600, description="Longest time for work in flight at an orderly stop."
     )
@@ -86,6 +94,22 @@ class InstanceSettings(NatsSettings):
     @classmethod
     def _state_dir_is_expanded(cls, value: Path) -> Path:
         return value.expanduser()
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url_is_a_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_url(value, ("smtp", "smtp+starttls", "smtps"))
+            if "@" in value:
+                raise ValueError("must not hold credentials: set SMTP_USERNAME and SMTP_PASSWORD")
+        return value
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _smtp_from_is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and ("@" not in parseaddr(value)[1] or not value.isprintable()):
+            raise ValueError("must be a mail address such as 'Control plane <noreply@example.com>'")
+        return value
 
     @field_validator("product_key")
     @classmethod

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CounterBook", "Outcome"]
 
+_BUCKETS = len(LATENCY_BOUNDS_SECONDS) + 1
+
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """What became of one message in one subscription."""
@@ -23,14 +25,17 @@ class Outcome(Struct, frozen=True, kw_only=True):
     subscription_id: int
     executed: int = 0
     failed: int = 0
+    seconds: float = 0
+    """From receipt to the end of the work."""
 
 
 class _Tally:
-    __slots__ = ("executed", "failed", "last_message_at", "received")
+    __slots__ = ("executed", "failed", "last_message_at", "latency", "received")
 
     def __init__(self) -> None:
         self.received = self.executed = self.failed = 0
         self.last_message_at: datetime | None = None
+        self.latency = [0] * _BUCKETS
 
 
 class CounterBook:
@@ -41,7 +46,7 @@ class CounterBook:
 
     def __init__(self) -> None:
         self._tallies: dict[int, _Tally] = {}
-        self._latency = [0] * (len(LATENCY_BOUNDS_SECONDS) + 1)
+        self._latency = [0] * _BUCKETS
 
     def settled(self, outcomes: Iterable[Outcome], *, received_at: datetime, seconds: float) -> None:
         """One message is done in all its subscriptions, `seconds` after its receipt."""
@@ -50,6 +55,7 @@ class CounterBook:
             tally.received += 1
             tally.executed += outcome.executed
             tally.failed += outcome.failed
+            tally.latency[bisect_left(LATENCY_BOUNDS_SECONDS, outcome.seconds)] += 1
             if tally.last_message_at is None or received_at > tally.last_message_at:
                 tally.last_message_at = received_at
         self._latency[bisect_left(LATENCY_BOUNDS_SECONDS, seconds)] += 1
@@ -62,6 +68,7 @@ class CounterBook:
                 actions_executed=tally.executed,
                 actions_failed=tally.failed,
                 last_message_at=tally.last_message_at,
+                latency=list(accumulate(tally.latency)),
             )
             for subscription_id, tally in self._tallies.items()
         }

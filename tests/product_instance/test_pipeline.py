@@ -11,15 +11,29 @@ from hypothesis import strategies as st
 
 from mqtt_shared.mqtt import Message
 from mqtt_shared.plan import Route
+from product_instance.core.counters import Outcome
 from product_instance.core.router import Router
-from product_instance.pipeline import Delivery, Feed, Pipeline, Routing
+from product_instance.pipeline import Feed, Job, Pipeline, Routing
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-ROUTE = Route(subscription_id=1, name="s", filter="#", topic="#", actions=[{"type": "x"}])
-ROUTING = Routing(router=Router([ROUTE]), revision=1)
+
+def routing(*routes: Route) -> Routing:
+    return Routing(router=Router(routes), revision=1)
+
+
+def route(subscription_id: int = 1, topic: str = "#", concurrency: int = 16) -> Route:
+    return Route(
+        subscription_id=subscription_id,
+        name=f"s{subscription_id}",
+        filter=topic,
+        topic=topic,
+        actions=[{"type": "x"}],
+        concurrency=concurrency,
+    )
 
 
 def message(mid: int, topic: str = "a", *, qos: int = 1, duplicate: bool = False) -> Message:
@@ -31,12 +45,18 @@ class Acks:
 
     def __init__(self) -> None:
         self.acked: list[int] = []
-        self.gone = False
+        self.gone = self.paused = False
 
     def ack(self, message: Message) -> bool:
         if not self.gone:
             self.acked.append(message.mid)
         return not self.gone
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
 
 
 class Work:
@@ -47,10 +67,12 @@ class Work:
         self.worked: list[int] = []
         self.settled: list[int] = []
 
-    async def run(self, delivery: Delivery) -> None:
-        event = self.running[delivery.message.mid] = asyncio.Event()
+    async def run(self, job: Job) -> Outcome:
+        mid = job.delivery.message.mid
+        event = self.running[mid] = asyncio.Event()
         await event.wait()
-        self.worked.append(delivery.message.mid)
+        self.worked.append(mid)
+        return Outcome(subscription_id=job.route.subscription_id, executed=1)
 
     async def end(self, mid: int) -> None:
         self.running.pop(mid).set()
@@ -62,11 +84,11 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def made(work: Work, **options: int) -> tuple[Pipeline, Callable[..., tuple[Feed, Acks]]]:
+def made(work: Work, *routes: Route, **options: int) -> tuple[Pipeline, Callable[..., tuple[Feed, Acks]]]:
     pipeline = Pipeline(work.run, lambda delivery: work.settled.append(delivery.message.mid), **options)
 
     def feed(inherits: Feed | None = None) -> tuple[Feed, Acks]:
-        made, acks = Feed(pipeline, "client", ROUTING, inherits), Acks()
+        made, acks = Feed(pipeline, "client", routing(*(routes or (route(),))), inherits), Acks()
         made.attach(acks)
         return made, acks
 
@@ -135,7 +157,7 @@ async def test_what_was_inherited_and_not_seen_again_is_still_known_later() -> N
 
 async def test_only_qos_0_is_dropped_when_there_is_no_room() -> None:
     work = Work()
-    pipeline, connect = made(work, limit=2, concurrency=1)
+    pipeline, connect = made(work, route(concurrency=1), limit=2)
     feed, _ = connect()
     for mid in (1, 2, 3):
         feed.receive(message(mid))
@@ -175,11 +197,126 @@ async def test_a_closed_feed_takes_nothing() -> None:
     assert (work.running, acks.acked) == ({}, [])
 
 
+async def test_what_is_held_up_does_not_hold_up_others_for_long() -> None:
+    work = Work()
+    _, connect = made(work)
+    feed, acks = connect()
+    for mid, topic in ((1, "stuck"), (2, "a"), (3, "stuck"), (4, "b")):
+        feed.receive(message(mid, topic))
+    await turns()
+    await work.end(2)
+    await work.end(4)
+    assert acks.acked == []
+    await asyncio.sleep(1.1)
+    assert acks.acked == [2, 4]
+    feed.receive(message(5, "c"))
+    await turns()
+    await work.end(5)
+    assert acks.acked == [2, 4, 5]
+    feed.hold_acks()
+    await work.end(1)
+    await work.end(3)
+    assert acks.acked == [2, 4, 5]
+    feed.release_acks()
+    assert acks.acked == [2, 4, 5, 1, 3]
+    await feed.idle()
+
+
+async def test_a_stuck_subscription_keeps_no_place_of_another() -> None:
+    work = Work()
+    _, connect = made(work, route(1, "one/#", concurrency=1), route(2, "two/#", concurrency=1))
+    feed, _ = connect()
+    for mid, topic in ((1, "one/a"), (2, "one/b"), (3, "two/a"), (4, "two/b")):
+        feed.receive(message(mid, topic))
+    await turns()
+    assert sorted(work.running) == [1, 3]
+    await work.end(3)
+    assert sorted(work.running) == [1, 4]
+    for mid in (4, 1, 2):
+        await work.end(mid)
+    await feed.idle()
+
+
+async def test_a_message_is_done_when_all_its_subscriptions_are() -> None:
+    started = dict[int, asyncio.Event]()
+
+    async def run(job: Job) -> Outcome:
+        started[job.route.subscription_id] = event = asyncio.Event()
+        await event.wait()
+        return Outcome(subscription_id=job.route.subscription_id)
+
+    settled = list[int]()
+    pipeline = Pipeline(run, lambda delivery: settled.extend(o.subscription_id for o in delivery.outcomes))
+    feed, acks = Feed(pipeline, "client", routing(route(1, "a"), route(2, "+"))), Acks()
+    feed.attach(acks)
+    feed.receive(message(1))
+    await turns()
+    started[2].set()
+    await turns()
+    assert (settled, acks.acked) == ([], [])
+    started[1].set()
+    await feed.idle()
+    assert (settled, acks.acked) == ([2, 1], [1])
+
+
+async def test_the_same_connection_delivers_again_what_takes_long() -> None:
+    work = Work()
+    _, connect = made(work)
+    feed, acks = connect()
+    feed.receive(message(1))
+    await turns()
+    feed.receive(message(1, duplicate=True))
+    await work.end(1)
+    await feed.idle()
+    assert (work.worked, acks.acked) == ([1], [1])
+
+
+async def test_a_broker_without_a_window_is_held_up() -> None:
+    gate = asyncio.Semaphore(0)
+
+    async def run(job: Job) -> Outcome:
+        await gate.acquire()
+        return Outcome(subscription_id=1)
+
+    feed, acks = Feed(Pipeline(run, lambda _: None), "client", routing(route())), Acks()
+    feed.attach(acks)
+    for mid in range(1, 4097):
+        feed.receive(message(mid))
+    assert acks.paused
+    for number in range(2048):
+        gate.release()
+        if number % 100 == 0:
+            await turns()
+    await eventually(lambda: not acks.paused)
+    assert len(acks.acked) == 2048
+    for _ in range(2048):
+        gate.release()
+    await feed.idle()
+    assert acks.acked == list(range(1, 4097))
+
+
+async def test_equal_messages_of_qos_0_have_ids_of_their_own() -> None:
+    ids = list[str]()
+
+    async def run(job: Job) -> Outcome:
+        ids.append(job.delivery.identity)
+        return Outcome(subscription_id=1)
+
+    for persists in (True, True, False):
+        feed = Feed(Pipeline(run, lambda _: None), "client", routing(route()), persists=persists)
+        for qos, mid in ((0, 0), (0, 0), (1, 1)):
+            feed.receive(Message("a", b"on", qos, False, False, mid, datetime.now(UTC)))
+        await feed.idle()
+    # Only in a session that persists can the same packet id mean the same message.
+    assert len(set(ids)) == 8
+    assert ids[2] == ids[5]
+
+
 @given(st.lists(st.sampled_from("abc"), max_size=30), st.randoms(use_true_random=False))
 def test_any_order_of_work_keeps_topics_in_order_and_acks_all(topics: list[str], random: Random) -> None:
     async def scenario() -> None:
         work = Work()
-        _, connect = made(work, concurrency=2)
+        _, connect = made(work, route(concurrency=2))
         feed, acks = connect()
         for number, topic in enumerate(topics, 1):
             feed.receive(message(number, topic))

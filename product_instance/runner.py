@@ -1,0 +1,199 @@
+"""Running the actions of a message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from mqtt_shared.conditions import holds
+from mqtt_shared.event import Event
+from mqtt_shared.logs import get_logger
+from mqtt_shared.outgoing import InvalidActionError, rendered
+
+from .core.counters import CounterBook, Outcome
+from .core.steps import Step, Steps, retry_delay
+from .core.throttle import Throttle
+from .errors import PermanentActionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from random import Random
+
+    from mqtt_shared.plan import Route
+
+    from .actions import Actions
+    from .deadletters import DeadLetters
+    from .pipeline import Delivery, Job, Routing
+
+__all__ = ["Attempts", "Failure", "Runner", "redacted"]
+
+log = get_logger(__name__)
+
+_HURRY_MESSAGES = 8
+_HURRY_SECONDS = 5.0
+_MOST_WORDS = 2000
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """An action that failed for the last time."""
+
+    step: Step
+    error: str
+    attempts: int
+
+
+class _Fault(NamedTuple):
+    error: str
+    permanent: bool
+
+
+class Attempts:
+    """Runs one action, again and again as its settings say. Never raises."""
+
+    def __init__(self, actions: Actions, random: Random) -> None:
+        self._actions = actions
+        self._random = random
+        self._said = Throttle(60)
+
+    async def run(
+        self, step: Step, event: Event, routing: Routing, may_wait: Callable[[], bool]
+    ) -> Failure | None:
+        """Null: it was carried out. `may_wait` tells whether there is time for another attempt."""
+        attempts = 0
+        while True:
+            fault = await self._attempt(step, event, routing)
+            if fault is None:
+                return None
+            attempts += 1
+            self._report(step, event, fault)
+            if fault.permanent or attempts > step.retries or not may_wait():
+                return Failure(step=step, error=fault.error, attempts=attempts)
+            await asyncio.sleep(retry_delay(step, attempts, self._random))
+
+    async def _attempt(self, step: Step, event: Event, routing: Routing) -> _Fault | None:
+        limit = asyncio.timeout(step.timeout_seconds)
+        try:
+            async with limit:
+                action = step.action
+                if step.has_templates:
+                    config = rendered(action, event, routing.variables, routing.secrets)
+                    action = {**action, "config": config}
+                await self._actions.run(step.action_type, action, event)
+        except TimeoutError as error:
+            words = f"took longer than {step.timeout_seconds:g} s" if limit.expired() else _words(error)
+            return _Fault(redacted(words, routing.secrets.values()), permanent=False)
+        except (PermanentActionError, InvalidActionError) as error:
+            return _Fault(redacted(_words(error), routing.secrets.values()), permanent=True)
+        except Exception as error:
+            return _Fault(redacted(_words(error), routing.secrets.values()), permanent=False)
+        return None
+
+    def _report(self, step: Step, event: Event, fault: _Fault) -> None:
+        key = f"{event.subscription} {step.action_type}"
+        if self._said.allows(key, asyncio.get_running_loop().time()):
+            log.warning(
+                "action failed; the same is not said again for a minute",
+                action_type=step.action_type,
+                subscription=event.subscription,
+                error=fault.error,
+            )
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def redacted(text: str, secrets: Iterable[str]) -> str:
+    """The text without the values of secrets, also where they stand in JSON or in a URL."""
+    for secret in sorted((each for each in secrets if each), key=len, reverse=True):
+        written = (
+            secret,
+            json.dumps(secret)[1:-1],
+            repr(secret)[1:-1],
+            quote(secret),
+            quote(secret, safe=""),
+        )
+        for form in written:
+            text = text.replace(form, "***")
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:_MOST_WORDS]
+
+
+class Runner:
+    """Runs the actions of each message in their order, and counts what became of them.
+
+    An action that fails does not keep those after it from running. What failed for the last time goes to the
+    dead letters before the message is acknowledged.
+    """
+
+    def __init__(
+        self,
+        actions: Actions,
+        book: CounterBook,
+        dead_letters: DeadLetters,
+        *,
+        product_id: int,
+        instance_id: str,
+        random: Random,
+        timeout_seconds: float = 30,
+    ) -> None:
+        self._attempts = Attempts(actions, random)
+        self._steps = Steps(timeout_seconds)
+        self._book = book
+        self._dead_letters = dead_letters
+        self._product_id, self._instance_id = product_id, instance_id
+
+    async def work(self, job: Job) -> Outcome:
+        """All actions of one message in one subscription."""
+        delivery, route = job.delivery, job.route
+        executed, failures = 0, list[Failure]()
+        event: Event | None = None
+        for step in self._steps.of(route.subscription_id, route.actions):
+            if step.conditions and not holds(step.conditions, delivery.content[0]):
+                continue
+            event = event or self._event(delivery, route)
+            failure = await self._attempts.run(step, event, delivery.routing, lambda: _may_wait(job))
+            if failure:
+                failures.append(failure)
+            else:
+                executed += 1
+        for failure in failures:
+            await self._dead_letters.add(job, failure)
+        seconds = asyncio.get_running_loop().time() - delivery.received_at
+        return Outcome(
+            subscription_id=route.subscription_id, executed=executed, failed=len(failures), seconds=seconds
+        )
+
+    def settled(self, delivery: Delivery) -> None:
+        """Count a message whose work is done."""
+        received_at = delivery.message.received_at
+        seconds = asyncio.get_running_loop().time() - delivery.received_at
+        self._book.settled(delivery.outcomes, received_at=received_at, seconds=seconds)
+
+    def _event(self, delivery: Delivery, route: Route) -> Event:
+        message = delivery.message
+        payload, payload_base64 = delivery.content
+        return Event(
+            product_id=self._product_id,
+            instance_id=self._instance_id,
+            subscription=route.name,
+            topic=message.topic,
+            payload=payload,
+            payload_base64=payload_base64,
+            qos=message.qos,
+            retain=message.retain,
+            received_at=message.received_at,
+            message_id=delivery.identity,
+            revision=delivery.routing.revision,
+        )
+
+
+def _may_wait(job: Job) -> bool:
+    """Retries give way while they hold up others: the broker sends only so many messages unacknowledged, and
+    those that wait for a service that is down would be all of them.
+    """
+    waited = asyncio.get_running_loop().time() - job.delivery.received_at
+    return job.holds_up < _HURRY_MESSAGES or waited < _HURRY_SECONDS
