@@ -3,7 +3,7 @@
 from mqtt_shared.event import Event
 
 from .actions import Actions
-from .errors import ActionError, InstanceError, RejectedError, StateInUseError
+from .errors import ActionError, InstanceError, PermanentActionError, RejectedError, StateInUseError
 from .instance import ProductInstance
 from .settings import InstanceSettings
 
@@ -13,6 +13,7 @@ __all__ = [
     "Event",
     "InstanceError",
     "InstanceSettings",
+    "PermanentActionError",
     "ProductInstance",
     "RejectedError",
     "StateInUseError",

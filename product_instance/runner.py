@@ -34,7 +34,7 @@ __all__ = ["Attempts", "Failure", "Runner", "redacted"]
 log = get_logger(__name__)
 
 _HURRY_MESSAGES = 8
-_HURRY_SECONDS = 5.0
+_HURRY_SECONDS = 3.0
 _MOST_WORDS = 2000
 
 

@@ -95,6 +95,13 @@ class Control:
     async def delete(self) -> None:
         await self._kv.delete(str(PRODUCT))
 
+    async def stored(self, stream: str) -> list[bytes]:
+        """All messages of a stream, oldest first."""
+        js = cast("Any", self._nats).jetstream()
+        state = (await js.stream_info(stream)).state
+        numbers = range(state.first_seq, state.last_seq + 1)
+        return [(await js.get_msg(stream, seq=number)).data for number in numbers]
+
     async def command(self, data: bytes) -> bytes:
         assert self._nats
         reply = await self._nats.request(self.subjects.command(PRODUCT), data, timeout=5)
