@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -13,19 +13,23 @@ import msgspec
 from mqtt_shared import logs
 from mqtt_shared.settings import InvalidSettingsError, load, options
 
-from .errors import InstanceError, RejectedError
+from . import deadletter_commands
+from .errors import InstanceError, RejectedError, StateInUseError
 from .instance import ProductInstance
-from .settings import InstanceSettings
+from .settings import InstanceSettings, ProductSettings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 __all__ = ["main"]
 
+T = TypeVar("T")
+S = TypeVar("S", bound=ProductSettings)
+
 _EXIT_CODES = """\b
 Exit codes:
-  0  stopped in order; check: all is well
-  1  a defect, or check: something does not work
+  0  stopped in order; check: all is well; dead-letters: done
+  1  a defect; check, dead-letters: something does not work, or failed again
   2  a setting is missing or wrong; all faults are told at once
   3  another process runs under the same instance id from the same STATE_DIR
 """
@@ -49,58 +53,138 @@ def main() -> None:
 @options(InstanceSettings)
 def run(**given: Any) -> None:
     """Run until SIGTERM or SIGINT; then finish what is in flight (the default command)."""
-    settings = _settings(given)
-    logs.configure(settings)
-    _carry_out(_run(settings))
+    _carry_out(_run(_start(InstanceSettings, given)))
 
 
 @main.command(epilog=_EXIT_CODES)
 @options(InstanceSettings)
 def check(**given: Any) -> None:
     """Check the settings, open the snapshot of the product, and try the broker; changes nothing."""
-    settings = _settings(given)
-    logs.configure(settings)
-    _carry_out(_check(settings))
+    _carry_out(_check(_start(InstanceSettings, given)))
 
 
 @main.command("show-config", epilog=_EXIT_CODES)
 @options(InstanceSettings)
 def show_config(**given: Any) -> None:
     """Print the configuration that is wanted (NATS) and the one last applied (disk), without secrets."""
-    settings = _settings(given)
+    _carry_out(_show(_start(InstanceSettings, given)))
+
+
+@main.group("dead-letters", epilog=_EXIT_CODES)
+def dead_letters() -> None:
+    """Work on messages whose action failed for the last time."""
+
+
+_sequences = click.argument("sequences", nargs=-1, type=click.IntRange(min=1))
+_every = click.option("--all", "every", is_flag=True, help="All of the product, or of --subscription.")
+_subscription = click.option("--subscription", metavar="NAME_OR_ID", help="Only those of one subscription.")
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@dead_letters.command("list", epilog=_EXIT_CODES)
+@_subscription
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most to show.")
+@_json
+@options(ProductSettings)
+def list_letters(subscription: str | None, limit: int, as_json: bool, **given: Any) -> None:
+    """List the dead letters, oldest first."""
+    settings = _start(ProductSettings, given)
+    _carry_out(deadletter_commands.list_letters(settings, subscription, limit, as_json=as_json))
+
+
+@dead_letters.command(epilog=_EXIT_CODES)
+@click.argument("sequence", type=click.IntRange(min=1))
+@_json
+@options(ProductSettings)
+def show(sequence: int, as_json: bool, **given: Any) -> None:
+    """Show one dead letter with all its fields."""
+    _carry_out(deadletter_commands.show(_start(ProductSettings, given), sequence, as_json=as_json))
+
+
+@dead_letters.command(epilog=_EXIT_CODES)
+@_sequences
+@_every
+@_subscription
+@_json
+@options(InstanceSettings)
+def replay(
+    sequences: tuple[int, ...], every: bool, subscription: str | None, as_json: bool, **given: Any
+) -> None:
+    """Run the failed actions of dead letters again, with the configuration that is wanted now.
+
+    What works is taken out of the stream; what fails again stays, with its attempts added up.
+    """
+    _check_choice(sequences, subscription, every=every)
+    settings = _start(InstanceSettings, given)
+    work = deadletter_commands.replay(settings, sequences, subscription, as_json=as_json)
+    if not _carry_out(work):
+        sys.exit(1)
+
+
+@dead_letters.command(epilog=_EXIT_CODES)
+@_sequences
+@_every
+@_subscription
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options(ProductSettings)
+def drop(sequences: tuple[int, ...], every: bool, subscription: str | None, yes: bool, **given: Any) -> None:
+    """Drop dead letters for good."""
+    _check_choice(sequences, subscription, every=every)
+    settings = _start(ProductSettings, given)
+    which = (
+        f"{len(sequences)} dead letters"
+        if sequences
+        else f"all dead letters of {subscription or 'the product'}"
+    )
+    if not yes:
+        click.confirm(f"Drop {which} for good?", abort=True)
+    _carry_out(deadletter_commands.drop(settings, sequences, subscription))
+
+
+def _check_choice(sequences: tuple[int, ...], subscription: str | None, *, every: bool) -> None:
+    if bool(sequences) == every:
+        raise click.UsageError("name the sequence numbers of dead letters, or --all")
+    if sequences and subscription:
+        raise click.UsageError("--subscription goes with --all")
+
+
+def _start(kind: type[S], given: dict[str, Any]) -> S:
+    settings = _settings(kind, given)
     logs.configure(settings)
-    _carry_out(_show(settings))
+    return settings
 
 
-def _settings(given: dict[str, Any]) -> InstanceSettings:
+def _settings(kind: type[S], given: dict[str, Any]) -> S:
     try:
-        return load(InstanceSettings, given)
+        return load(kind, given)
     except InvalidSettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
 
 
-def _carry_out(work: Coroutine[Any, Any, None]) -> None:
+def _carry_out(work: Coroutine[Any, Any, T]) -> T:
     try:
-        _loop_runner(work)
+        return _loop_runner(work)
     except InvalidSettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     except RejectedError as error:
         click.echo(error.reason, err=True)
         sys.exit(1)
-    except InstanceError as error:
+    except StateInUseError as error:
         click.echo(str(error), err=True)
         sys.exit(3)
+    except InstanceError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
 
 
-def _loop_runner(work: Coroutine[Any, Any, None]) -> None:
+def _loop_runner(work: Coroutine[Any, Any, T]) -> T:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(work)
-    else:
-        uvloop.run(work)
+        return asyncio.run(work)
+    return uvloop.run(work)
 
 
 async def _run(settings: InstanceSettings) -> None:

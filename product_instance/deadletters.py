@@ -139,7 +139,22 @@ class DeadLetters:
 
     # Reading
 
-    async def read(self, subscription: str | None = None) -> AsyncIterator[StoredLetter]:
+    async def last_sequence(self) -> int:
+        """The newest place in the stream; 0 when there is no stream.
+
+        Raises:
+            InstanceError: NATS does not answer.
+        """
+        try:
+            return (await self._js().stream_info(self._subjects.dead_letter_stream)).state.last_seq
+        except NotFoundError:
+            return 0
+        except _FAULTS as error:
+            raise _no_answer(error) from error
+
+    async def read(
+        self, subscription: str | None = None, *, until: int | None = None
+    ) -> AsyncIterator[StoredLetter]:
         """The letters of the product, oldest first, of one subscription (name or id) or of all.
 
         Raises:
@@ -149,6 +164,8 @@ class DeadLetters:
         subject = self._subjects.dead_letter(self._product_id, str(subscription) if by_id else "*")
         sequence = 1
         while found := await self._next(subject, sequence):
+            if until is not None and found.sequence > until:
+                return
             sequence = found.sequence + 1
             if found.letter and (subscription is None or by_id or found.letter.subscription == subscription):
                 yield StoredLetter(sequence=found.sequence, letter=found.letter)

@@ -18,7 +18,7 @@ from .watcher import Bus
 if TYPE_CHECKING:
     from mqtt_shared.mqtt import Message
 
-__all__ = ["Inspection", "inspect"]
+__all__ = ["Inspection", "inspect", "visit"]
 
 
 class Inspection:
@@ -40,21 +40,28 @@ class Inspection:
         Raises:
             RejectedError: the broker says no, or is not there.
         """
-        broker = configuration.target.broker
-        assert broker is not None
-        connection = Connection(
-            broker,
-            client_id=f"check-{secrets.token_hex(6)}",
-            password=configuration.target.secrets.password,
-            on_message=_ignore,
-            connect_timeout_seconds=self._timeout_seconds,
-        )
+        connection = visit(configuration, self._timeout_seconds)
         try:
             await connection.open()
         except ConnectRefusedError as error:
             raise RejectedError(str(error.refusal)) from error
         finally:
             await connection.close()
+
+
+def visit(configuration: Configuration, timeout_seconds: float) -> Connection:
+    """A connection to the broker of a configuration under a client id of its own, to be opened; it subscribes
+    nothing, so no message is taken from anybody.
+    """
+    broker = configuration.target.broker
+    assert broker is not None
+    return Connection(
+        broker,
+        client_id=f"visit-{secrets.token_hex(6)}",
+        password=configuration.target.secrets.password,
+        on_message=_ignore,
+        connect_timeout_seconds=timeout_seconds,
+    )
 
 
 def _ignore(_message: Message) -> None:

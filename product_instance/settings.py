@@ -17,7 +17,7 @@ from mqtt_shared.settings import NatsSettings, check_url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["INSTANCE_ID", "InstanceSettings", "secret", "variables"]
+__all__ = ["INSTANCE_ID", "InstanceSettings", "ProductSettings", "secret", "variables"]
 
 INSTANCE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PRODUCT_IDS = 2**31 - 1
@@ -26,10 +26,18 @@ _PRODUCT_IDS = 2**31 - 1
 _SECRET = re.compile(r"password|passwd|secret|token|key|credential|auth|private|cookie|_url$|_dsn$")
 
 
-class InstanceSettings(NatsSettings):
-    """Settings of one product instance; `mqtt_*` are the fallback when no configuration is known."""
+class ProductSettings(NatsSettings):
+    """What it takes to ask NATS about a product."""
 
     product_id: int = Field(ge=1, le=_PRODUCT_IDS, description="The product that this is an instance of.")
+    config_wait_seconds: float = Field(
+        default=3, ge=0, le=600, description="Wait for NATS at the start before the last known good is used."
+    )
+
+
+class InstanceSettings(ProductSettings):
+    """Settings of one product instance; `mqtt_*` are the fallback when no configuration is known."""
+
     product_key: SecretStr | None = Field(
         default=None, description="Opens the sealed part of snapshots; shown when the product was created."
     )
@@ -62,9 +70,6 @@ class InstanceSettings(NatsSettings):
     smtp_from: str | None = Field(default=None, description="Sender of mails; needed with SMTP_URL.")
     drain_timeout_seconds: float = Field(
         default=10, gt=0, le=600, description="Longest time for work in flight at an orderly stop."
-    )
-    config_wait_seconds: float = Field(
-        default=3, ge=0, le=600, description="Wait for NATS at the start before the last known good is used."
     )
     config_refresh_seconds: float = Field(
         default=30, gt=0, le=86400, description="Mean period of asking NATS for the configuration again."

@@ -157,14 +157,18 @@ def with_actions(subscription: Subscription, *actions: dict[str, Any]) -> Subscr
 
 
 @asynccontextmanager
-async def publisher(host: str, port: int) -> AsyncGenerator[Connection]:
-    """A connection that publishes."""
+async def publisher(
+    host: str, port: int, on_payload: Callable[[bytes], None] | None = None
+) -> AsyncGenerator[Connection]:
+    """A connection that publishes, and hands over the payloads of what it subscribes."""
 
-    def ignore(_message: Message) -> None:
-        pass
+    def received(message: Message) -> None:
+        if on_payload:
+            on_payload(message.payload)
+        connection.ack(message)
 
     connection = Connection(
-        Broker(host=host, port=port), client_id=f"pub{Random().getrandbits(60)}", on_message=ignore
+        Broker(host=host, port=port), client_id=f"pub{Random().getrandbits(60)}", on_message=received
     )
     await connection.open()
     try:

@@ -300,7 +300,7 @@ async def test_actions_run_and_are_counted_before_the_ack(
         raise RuntimeError("broken")
 
     actions: list[dict[str, Any]] = [
-        {"type": "broken"},
+        {"type": "broken", "retries": 0},
         {"type": "nobody_has_this"},
         {"type": "sync", "config": {"a": 1}, "conditions": {"device.id": ["x", "y"]}},
         {"type": "sync", "conditions": {"device.id": "z"}},
