@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from . import chain, rest
+from . import chain, consume, rest
 from .figures import Figure, table
 from .servers import serve
 
@@ -36,7 +36,9 @@ def main(*, write: bool) -> None:
 async def _measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         async with serve(Path(directory)) as servers:
-            return [*await chain.measure(servers), *await rest.measure(servers)]
+            figures = [*await chain.measure(servers), *await rest.measure(servers)]
+    # Without PostgreSQL and the services beside it.
+    return [*figures, *await consume.measure()]
 
 
 def _machine() -> str:
