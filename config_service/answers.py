@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .routing import Call
 
 __all__ = [
-    "ConfigRemoved",
     "ConfigWritten",
     "ConfigurationImported",
     "Diff",
@@ -42,6 +41,7 @@ __all__ = [
     "ProductsPage",
     "Readiness",
     "Reconnected",
+    "Removed",
     "RevisionsPage",
     "SubscriptionAnswer",
     "SubscriptionWritten",
@@ -51,6 +51,7 @@ __all__ = [
     "extended",
     "follow",
     "outcome",
+    "removed",
     "reply",
 ]
 
@@ -88,8 +89,8 @@ class ConfigWritten(Written, frozen=True, kw_only=True):
     mqtt_config: MqttConfig
 
 
-class ConfigRemoved(Written, frozen=True, kw_only=True):
-    """A configuration or a subscription was removed."""
+class Removed(Written, frozen=True, kw_only=True):
+    """Something was removed; a dry run tells what that would mean."""
 
     status: Success = "success"
     message: str
@@ -246,6 +247,15 @@ def outcome(call: Call, change: Change[Any]) -> dict[str, Any]:
     """The fields of `Written` for a change."""
     fields = {"revision": change.revision, "effect": change.effect, "warnings": change.warnings}
     return {**fields, "dry_run": True} if call.query.get("dry_run") else fields
+
+
+async def removed(call: Call, change: Change[None], message: str) -> web.Response:
+    """The answer of a removal, and of its dry run."""
+    more, headers = await follow(call, change.revision)
+    if call.query["dry_run"]:
+        message = "Nothing was removed: this was a dry run"
+    answer = Removed(message=message, **outcome(call, change), **more)
+    return reply(answer, revision=change.revision or None, headers=headers)
 
 
 async def follow(call: Call, revision: int | None) -> tuple[dict[str, Any], dict[str, str]]:

@@ -164,10 +164,13 @@ class Link:
             if not watching:
                 self._waiting.pop(product_id, None)
 
-    async def _status(self, message: Any) -> None:
-        product_id = _last_number(message.subject)
-        for changed in self._waiting.get(product_id or 0, ()):
+    def notify(self, product_id: int) -> None:
+        """Wake those who watch the product."""
+        for changed in self._waiting.get(product_id, ()):
             changed.set()
+
+    async def _status(self, message: Any) -> None:
+        self.notify(_last_number(message.subject) or 0)
 
     async def _config(self, message: Any) -> None:
         if (product_id := _last_number(message.subject)) is not None:
@@ -314,6 +317,7 @@ class Publisher:
         await self._store.value(
             "mark_published", sealed.product_id, sealed.revision, sealed.key_id, sealed.previous_key_id
         )
+        self._link.notify(sealed.product_id)
 
     async def _last(self, product_id: int) -> _Found:
         subjects = self._link.subjects

@@ -182,7 +182,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     pending: int
     drifted: int
     complete: bool
-    """Every live instance has applied or rejected the desired revision."""
+    """Every live instance has applied or rejected the desired revision; without one: it is published."""
     instances: list[InstanceProgress]
 
 

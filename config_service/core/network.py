@@ -25,7 +25,10 @@ DEFAULT_DENIED = ",".join(
         "169.254.0.0/16",  # link-local, and the metadata services of most clouds (RFC 3927)
         "fe80::/10",
         "100.100.100.200/32",  # metadata services outside the link-local networks
+        "192.0.0.192/32",
+        "168.63.129.16/32",
         "fd00:ec2::254/128",
+        "fd20:ce::254/128",
         "224.0.0.0/4",  # multicast and broadcast
         "255.255.255.255/32",
         "ff00::/8",

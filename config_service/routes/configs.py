@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ..answers import ConfigRemoved, ConfigurationImported, ConfigWritten, follow, outcome, reply
+from ..answers import ConfigurationImported, ConfigWritten, Removed, follow, outcome, removed, reply
 from ..brokertest import TestResult, test_connection
 from ..core.inputs import ConfigInput, TestInput
 from ..core.model import ConfigAnswer
@@ -45,17 +45,8 @@ async def written(call: Call, change: Change[MqttConfig], message: str) -> web.R
 
 
 async def delete(call: Call) -> web.Response:
-    revision = await call.usecases.delete_config(call.product_id, await call.write())
-    more, headers = await follow(call, revision)
-    dry_run = {"dry_run": True} if call.query["dry_run"] else {}
-    message = (
-        "Nothing was removed: this was a dry run" if dry_run else "MQTT configuration removed successfully"
-    )
-    return reply(
-        ConfigRemoved(message=message, revision=revision, **dry_run, **more),
-        revision=revision,
-        headers=headers,
-    )
+    change = await call.usecases.delete_config(call.product_id, await call.write())
+    return await removed(call, change, "MQTT configuration removed successfully")
 
 
 async def test(call: Call) -> web.Response:
@@ -174,7 +165,7 @@ ROUTES = (
         summary="Remove the config; running instances stop consuming",
         handler=delete,
         role="operator",
-        answers={200: ConfigRemoved},
+        answers={200: Removed},
         query=(DRY_RUN,),
         problems=(409,),
         etag=True,

@@ -9,9 +9,11 @@ from ..answers import (
     ProductKey,
     ProductsPage,
     ProductUpdated,
+    Removed,
     extended,
     follow,
     outcome,
+    removed,
     reply,
 )
 from ..core.inputs import ProductInput, ProductPatch
@@ -49,7 +51,9 @@ async def patch(call: Call) -> web.Response:
 
 
 async def delete(call: Call) -> web.Response:
-    await call.usecases.delete_product(call.product_id, await call.write())
+    change = await call.usecases.delete_product(call.product_id, await call.write())
+    if call.query["dry_run"]:
+        return await removed(call, change, "")
     return web.Response(status=204)
 
 
@@ -127,7 +131,7 @@ ROUTES = (
         summary="Remove a product with everything that belongs to it; its instances stop consuming",
         handler=delete,
         role="administrator",
-        answers={204: None},
+        answers={204: None, 200: Removed},
         query=(DRY_RUN,),
         if_match=True,
     ),

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ..answers import (
-    ConfigRemoved,
+    Removed,
     SubscriptionAnswer,
     SubscriptionsPage,
     SubscriptionWritten,
     extended,
     follow,
     outcome,
+    removed,
     reply,
 )
 from ..core.inputs import SubscriptionInput, SubscriptionPatch
@@ -72,17 +73,10 @@ async def put(call: Call) -> web.Response:
 
 
 async def delete(call: Call) -> web.Response:
-    revision = await call.usecases.delete_subscription(
+    change = await call.usecases.delete_subscription(
         call.product_id, call.ids["subscription_id"], await call.write()
     )
-    more, headers = await follow(call, revision)
-    dry_run = {"dry_run": True} if call.query["dry_run"] else {}
-    message = "Nothing was removed: this was a dry run" if dry_run else "Subscription removed successfully"
-    return reply(
-        ConfigRemoved(message=message, revision=revision, **dry_run, **more),
-        revision=revision,
-        headers=headers,
-    )
+    return await removed(call, change, "Subscription removed successfully")
 
 
 async def _update(call: Call) -> Change[Subscription]:
@@ -193,7 +187,7 @@ ROUTES = (
         summary="Remove a subscription",
         handler=delete,
         role="operator",
-        answers={200: ConfigRemoved},
+        answers={200: Removed},
         query=(DRY_RUN,),
         etag=True,
         if_match=True,

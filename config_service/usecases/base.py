@@ -213,6 +213,12 @@ class Base:
             digest,
         )
 
+    def _removal(self, state: State) -> Change[None]:
+        """What the removal of the whole configuration means."""
+        before = state.desired()
+        removed = structs.replace(before, broker=None, password=None, subscriptions=())
+        return self._outcome(state, before, removed, saved=None).as_change(None)
+
     def _announce(self, state: State, after: Desired, write: Write) -> None:
         sealed = seal(self._vault, state.product, after, state.revision + 1, at=state.now, by=write.actor)
         self._publisher.wake(state.product.id, sealed)

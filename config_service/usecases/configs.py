@@ -83,8 +83,8 @@ class Configs(Base):
         outcome = await self._change(product_id, write, "put_config", compute)
         return outcome.as_change(outcome.config())
 
-    async def delete_config(self, product_id: int, write: Write) -> int:
-        """Remove the configuration; running instances stop consuming. Answers the revision of the removal.
+    async def delete_config(self, product_id: int, write: Write) -> Change[None]:
+        """Remove the configuration; running instances stop consuming.
 
         Raises:
             NotFoundError: there is none. RevisionMismatchError.
@@ -95,14 +95,14 @@ class Configs(Base):
                 if state.config is None:
                     raise NotFoundError(f"product {product_id} has no MQTT configuration")
                 if write.dry_run:
-                    return state.revision
+                    return self._removal(state)
                 try:
                     revision = await self._remove(self._store, state, write, "delete_config")
                 except MovedError:
                     continue
                 if revision:
                     self._publisher.wake(product_id)
-                    return revision
+                    return structs.replace(self._removal(state), revision=revision)
         raise UnavailableError("the configuration (others keep changing it)")
 
     async def settings_to_test(

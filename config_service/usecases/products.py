@@ -144,15 +144,14 @@ class Products(Base):
         row = structs.replace(_patched(outcome.state.product, patch), updated_at=outcome.state.now)
         return outcome.as_change(product_answer(row))
 
-    async def delete_product(self, product_id: int, write: Write) -> None:
+    async def delete_product(self, product_id: int, write: Write) -> Change[None]:
         """With everything below it; running instances stop consuming.
 
         Raises:
             RevisionMismatchError.
         """
         if write.dry_run:
-            await self._state(product_id, write)
-            return None
+            return self._removal(await self._state(product_id, write))
         async with self._lock(product_id):
             for _ in range(_ATTEMPTS):
                 try:
@@ -161,7 +160,7 @@ class Products(Base):
                     continue
         raise UnavailableError("the product (others keep changing it)")
 
-    async def _delete(self, product_id: int, write: Write) -> None:
+    async def _delete(self, product_id: int, write: Write) -> Change[None]:
         async with self._store.transaction() as transaction:
             await transaction.value("lock_product", product_id)
             state = self._checked(
@@ -171,6 +170,7 @@ class Products(Base):
                 raise MovedError
             await transaction.value("delete_product", product_id)
         self._publisher.wake(product_id)
+        return self._removal(state)
 
     async def renew_product_key(self, product_id: int, write: Write) -> str:
         """A new key, told this once. The old one stays good until all instances have the new one.

@@ -109,7 +109,7 @@ class Runtime(Base):
                 changed.clear()
                 found = await self._rollout(product_id)
                 left = deadline - asyncio.get_running_loop().time()
-                if left <= 0 or all(_is_settled(progress, revision) for progress in found.instances):
+                if left <= 0 or _has_arrived(found, revision):
                     return _rollout(found)
                 try:
                     async with asyncio.timeout(min(left, _LOOK_SECONDS)):
@@ -183,9 +183,19 @@ def _rollout(found: _Rollout) -> Rollout:
         published_revision=found.published_revision,
         total=len(progress),
         **counts,
-        complete=not (counts["pending"] or counts["drifted"]),
+        complete=_is_delivered(found, found.desired_revision)
+        and not (counts["pending"] or counts["drifted"]),
         instances=progress,
     )
+
+
+def _is_delivered(found: _Rollout, revision: int) -> bool:
+    """Without a live instance to tell, only the bucket can say that the revision is where they will find it."""
+    return bool(found.instances) or found.published_revision >= revision
+
+
+def _has_arrived(found: _Rollout, revision: int) -> bool:
+    return _is_delivered(found, revision) and all(_is_settled(one, revision) for one in found.instances)
 
 
 def _count(progress: Sequence[InstanceProgress], state: str) -> int:

@@ -90,8 +90,8 @@ class Subscriptions(Base):
         outcome = await self._change(product_id, write, "update_subscription", compute)
         return outcome.as_change(outcome.subscription(subscription_id))
 
-    async def delete_subscription(self, product_id: int, subscription_id: int, write: Write) -> int:
-        """Remove it; answers the new revision.
+    async def delete_subscription(self, product_id: int, subscription_id: int, write: Write) -> Change[None]:
+        """Remove it.
 
         Raises:
             NotFoundError, RevisionMismatchError.
@@ -103,7 +103,8 @@ class Subscriptions(Base):
                 before, subscriptions=tuple(item for item in before.subscriptions if item is not gone)
             )
 
-        return (await self._change(product_id, write, "delete_subscription", compute)).revision
+        outcome = await self._change(product_id, write, "delete_subscription", compute)
+        return outcome.as_change(None)
 
 
 def _find(wanted: Desired, product_id: int, subscription_id: int) -> Item:

@@ -171,8 +171,8 @@ async def test_dry_run_writes_nothing(cases: Usecases, product_id: int) -> None:
     before = await cases.get_config(product_id)
     change = await cases.put_config(product_id, ConfigInput(broker=BrokerInput(host="b.example.com")), DRY)
     await cases.create_subscription(product_id, SubscriptionInput(name="orders"), DRY)
-    await cases.delete_config(product_id, DRY)
-    await cases.delete_product(product_id, DRY)
+    for dry in (await cases.delete_config(product_id, DRY), await cases.delete_product(product_id, DRY)):
+        assert (dry.effect.connection, dry.revision) == ("close", before.revision)
     await cases.renew_product_key(product_id, DRY)
     assert change.effect.connection == "replace"
     assert await cases.get_config(product_id) == before
@@ -216,7 +216,7 @@ async def test_all_faults_at_once(cases: Usecases, product_id: int) -> None:
 
 
 async def test_removed_and_made_again(cases: Usecases, product_id: int) -> None:
-    assert await cases.delete_config(product_id, WRITE) == 2
+    assert (await cases.delete_config(product_id, WRITE)).revision == 2
     answer = await cases.get_config(product_id)
     assert (answer.mqtt_config, answer.revision) == (None, 2)
     with pytest.raises(errors.NotFoundError):
@@ -239,7 +239,7 @@ async def test_subscription_life(cases: Usecases, product_id: int) -> None:
     assert (await cases.get_subscription(product_id, found.id))[0] == changed.value
     assert changed.effect.subscribe == ["$share/bre/a/+"]
     assert changed.effect.actions_changed == ["new_orders"]
-    assert await cases.delete_subscription(product_id, found.id, WRITE) == 4
+    assert (await cases.delete_subscription(product_id, found.id, WRITE)).revision == 4
     with pytest.raises(errors.NotFoundError):
         await cases.get_subscription(product_id, found.id)
 
@@ -475,6 +475,14 @@ async def test_instances_and_rollout(
     assert (await cases.wait_for_rollout(product_id, 1, 0.05)).pending == 1
     execute(url, "update mqtt_instances set applied_revision = 1 where instance_id = 'i4'")
     assert (await cases.wait_for_rollout(product_id, 1, 5)).pending == 0
+
+
+async def test_a_rollout_without_instances_is_complete_when_it_is_published(
+    cases: Usecases, product_id: int, backend_settings: BackendSettings
+) -> None:
+    assert (await cases.wait_for_rollout(product_id, 1, 5)).complete
+    execute(backend_settings.database_url, "update mqtt_configs set revision = 2")
+    assert not (await cases.get_rollout(product_id)).complete
 
 
 async def test_warnings(cases: Usecases, product_id: int, backend_settings: BackendSettings) -> None:
