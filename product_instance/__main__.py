@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -32,7 +34,10 @@ Exit codes:
   1  a defect; check, dead-letters: something does not work, or failed again
   2  a setting is missing or wrong; all faults are told at once
   3  another process runs under the same instance id from the same STATE_DIR
+  4  an action did not let it stop within DRAIN_TIMEOUT_SECONDS and 10 seconds
 """
+_STUCK = 4
+_END_SECONDS = 10
 
 
 class _RunByDefault(click.Group):
@@ -190,9 +195,22 @@ def _loop_runner(work: Coroutine[Any, Any, T]) -> T:
 async def _run(settings: InstanceSettings) -> None:
     async with ProductInstance(settings) as instance:
         loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            instance.stop()
+            # Not a timer of the loop: an action may block it.
+            bound = threading.Timer(settings.drain_timeout_seconds + _END_SECONDS, _give_up)
+            bound.daemon = True
+            bound.start()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, instance.stop)
+            loop.add_signal_handler(number, stop)
         await instance.run()
+
+
+def _give_up() -> None:
+    click.echo("did not stop in time; what was in flight stays with the broker", err=True)
+    os._exit(_STUCK)
 
 
 async def _check(settings: InstanceSettings) -> None:

@@ -45,6 +45,11 @@ class Actions:
         self._handlers[action_type] = handler
         self._threads.pop(action_type, None)
 
+    def include(self, other: Actions) -> None:
+        """Register all that `other` has now."""
+        for action_type, handler in other._handlers.items():
+            self.register(action_type, handler)
+
     def action(self, action_type: str) -> Callable[[H], H]:
         """`register` as a decorator."""
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 import uuid
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib import metadata
 from random import Random
@@ -57,7 +58,8 @@ class ProductInstance:
         async with ProductInstance(settings) as instance:
             await instance.run()
 
-    Several can live in one process. `subscriptions` are used on the fallback (environment or defaults), which
+    Several can live in one process. `actions` are the program's own action types, to which `action` adds.
+    `subscriptions` are used on the fallback (environment or defaults), which
     has none of its own; a subscription with an empty topic gets the derived one.
 
     Raises:
@@ -69,6 +71,7 @@ class ProductInstance:
         self,
         settings: InstanceSettings,
         *,
+        actions: Actions | None = None,
         subscriptions: Sequence[Subscription] = (),
         environment: Mapping[str, str] | None = None,
         random: Random | None = None,
@@ -88,6 +91,8 @@ class ProductInstance:
         self._nats = Bus(settings.nats_url, f"product-instance {settings.product_id}")
         self._webhooks = Webhooks()
         builtin.register(self.actions, self, self._nats, self._webhooks, Mailer(settings))
+        if actions is not None:
+            self.actions.include(actions)
         load_modules(settings.action_modules, self.actions)
         self._state = State(settings.state_dir, settings.product_id, settings.instance_id)
         self.instance_id = self._state.instance_id
@@ -164,17 +169,19 @@ class ProductInstance:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._cancel("controller")
-        await self._session.close(self.settings.drain_timeout_seconds)
-        await self._pipeline.close()
-        await self._webhooks.close()
-        await self._cancel("heartbeats")
-        await self._heartbeats.last()
-        await self._cancel("nats")
-        await self._nats.close()
-        await self._cancel("state")
-        self._save()
-        self._state.close()
+        # From the last to the first; each also when one before it failed or was cancelled.
+        async with AsyncExitStack() as ending:
+            ending.callback(self._state.close)
+            ending.callback(self._save)
+            ending.push_async_callback(self._cancel, "state")
+            ending.push_async_callback(self._nats.close)
+            ending.push_async_callback(self._cancel, "nats")
+            ending.push_async_callback(self._heartbeats.last)
+            ending.push_async_callback(self._cancel, "heartbeats")
+            ending.push_async_callback(self._webhooks.close)
+            ending.push_async_callback(self._pipeline.close)
+            ending.push_async_callback(self._session.close, self.settings.drain_timeout_seconds)
+            ending.push_async_callback(self._cancel, "controller")
         log.info("stopped", instance_id=self.instance_id)
 
     def stop(self) -> None:

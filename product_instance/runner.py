@@ -20,7 +20,7 @@ from .core.throttle import Throttle
 from .errors import PermanentActionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from random import Random
 
     from mqtt_shared.plan import Route
@@ -54,8 +54,14 @@ class _Fault(NamedTuple):
 class Attempts:
     """Runs one action, again and again as its settings say. Never raises."""
 
-    def __init__(self, actions: Actions, random: Random) -> None:
+    def __init__(
+        self,
+        actions: Actions,
+        random: Random,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._actions = actions
+        self._pause = pause
         self._random = random
         self._said = Throttle(60)
 
@@ -72,7 +78,7 @@ class Attempts:
             self._report(step, event, fault)
             if fault.permanent or attempts > step.retries or not may_wait():
                 return Failure(step=step, error=fault.error, attempts=attempts)
-            await asyncio.sleep(retry_delay(step, attempts, self._random))
+            await self._pause(retry_delay(step, attempts, self._random))
 
     async def _attempt(self, step: Step, event: Event, routing: Routing) -> _Fault | None:
         limit = asyncio.timeout(step.timeout_seconds)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .event import Event
 
 __all__ = [
+    "BUILT_IN",
     "HttpRequest",
     "InvalidActionError",
     "Mail",
@@ -204,6 +205,10 @@ _COMPOSERS: dict[str, Callable[[Mapping[str, Any], Event], Outgoing | None]] = {
     "nats_publish": _nats_message,
     "healthcheck_response": _healthcheck_response,
 }
+
+
+BUILT_IN = tuple(_COMPOSERS)
+"""The action types that `compose` knows."""
 
 
 def _text(config: Mapping[str, Any], name: str) -> str:
