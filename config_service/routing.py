@@ -110,7 +110,7 @@ class Service:
         down = await self.down()
         for dependency in ("postgresql", "nats"):
             self.metrics.up.labels(dependency).set(dependency not in down)
-        if self.configs_behind:
+        if self.configs_behind and "postgresql" not in down:
             self.metrics.configs_behind(await self.configs_behind())
 
 

@@ -30,7 +30,8 @@ T = TypeVar("T")
 _asyncpg: Any = asyncpg  # partly untyped
 _HEAD = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _RETRY_SECONDS = 0.5
-_COMMAND_SECONDS = 15.0
+# asyncpg then asks the server to cancel and waits as long again: a frozen server costs twice this.
+_COMMAND_SECONDS = 5.0
 _PING_SECONDS = 2.0
 
 
@@ -60,6 +61,7 @@ class Store:
         self._pool = pool
         self._queries = queries()
         self._decoders = dict[Any, msgspec.json.Decoder[Any]]()
+        self._ping: asyncio.Task[Any] | None = None
 
     @classmethod
     async def open(cls, database_url: str, *, size: int = 10) -> Store:
@@ -68,6 +70,9 @@ class Store:
 
     async def close(self) -> None:
         """Wait a moment for queries under way, then end the connections."""
+        if self._ping:
+            await asyncio.wait([self._ping], timeout=0.1)
+            self._ping.cancel()
         try:
             await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:
@@ -99,10 +104,13 @@ class Store:
 
     async def ping(self) -> None:
         """Is PostgreSQL there? Takes 2 s at most."""
-        try:
-            await asyncio.wait_for(self.value("ping"), _PING_SECONDS)
-        except TimeoutError:
-            raise UnavailableError("PostgreSQL") from None
+        # Not cancelled when its time is up: that would wait for a frozen server. The next ping waits for it too.
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(self.value("ping"), name="ping")
+        await asyncio.wait([self._ping], timeout=_PING_SECONDS)
+        if not self._ping.done():
+            raise UnavailableError("PostgreSQL")
+        self._ping.result()
 
     def _decoded(self, text: Any, kind: type[T]) -> T | None:
         if text is None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from msgspec import structs
@@ -16,6 +17,7 @@ from config_service.core.errors import UnavailableError
 from config_service.core.inputs import BrokerInput, ConfigInput, ProductInput
 from config_service.core.model import Write
 from config_service.store import queries
+from tests.support.proxy import TcpProxy
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -46,6 +48,28 @@ async def test_postgresql_away_and_back(
         await eventually(ready, timeout=15)
         assert (await backend.usecases.put_config(product.id, CONFIG, WRITE)).revision == 1
         assert not backend.died.done()
+
+
+async def test_postgresql_frozen(backend_settings: BackendSettings) -> None:
+    """Connections stay open and nothing answers: readiness tells within its 2 s, again and again."""
+    url = urlsplit(backend_settings.database_url)
+    assert url.hostname
+    assert url.port
+    async with TcpProxy(url.hostname, url.port) as proxy:
+        through = url.netloc.replace(f":{url.port}", f":{proxy.port}")
+        settings = structs.replace(backend_settings, database_url=urlunsplit(url._replace(netloc=through)))
+        async with open_backend(settings) as backend:
+            assert "postgresql" not in await backend.usecases.check_ready()
+            proxy.stall()
+            for _ in range(2):
+                async with asyncio.timeout(3):
+                    assert "postgresql" in await backend.usecases.check_ready()
+            proxy.resume()
+
+            async def ready() -> bool:
+                return "postgresql" not in await backend.usecases.check_ready()
+
+            await eventually(ready, timeout=15)
 
 
 async def test_postgresql_away_at_start(
