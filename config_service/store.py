@@ -104,7 +104,7 @@ class Store:
 
     async def ping(self) -> None:
         """Is PostgreSQL there? Takes 2 s at most."""
-        # Not cancelled when its time is up: that would wait for a frozen server. The next ping waits for it too.
+        # Not cancelled when its time is up: that would wait for a frozen server. The next ping waits too.
         if self._ping is None or self._ping.done():
             self._ping = asyncio.create_task(self.value("ping"), name="ping")
         await asyncio.wait([self._ping], timeout=_PING_SECONDS)

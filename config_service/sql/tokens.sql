@@ -6,6 +6,11 @@ from (
     from api_tokens where id > $1 order by id limit $2
 ) t;
 
+-- missing_products --
+-- Those of the ids that are no product's. Parameter: ids.
+select coalesce(json_agg(wanted.id), '[]') from unnest($1::integer[]) wanted (id)
+where not exists (select from products p where p.id = wanted.id);
+
 -- create_token --
 -- Parameters: name, hash, role, product ids, created by, expires at.
 insert into api_tokens (name, token_hash, role, product_ids, created_by, expires_at)

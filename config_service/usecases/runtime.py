@@ -190,7 +190,7 @@ def _rollout(found: _Rollout) -> Rollout:
 
 
 def _is_delivered(found: _Rollout, revision: int) -> bool:
-    """Without a live instance to tell, only the bucket can say that the revision is where they will find it."""
+    """Without a live instance to tell, the bucket must say that the revision is where they will look."""
     return bool(found.instances) or found.published_revision >= revision
 
 

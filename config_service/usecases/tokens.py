@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ..core.errors import NotFoundError
+from ..core.errors import Fault, InvalidInputError, NotFoundError
 from ..core.model import ApiToken, Page, Principal, Role
 from .base import Base, number_after, page
 
@@ -48,7 +48,12 @@ class Tokens(Base):
         return page(rows or [], limit, lambda token: token.id)
 
     async def create_token(self, new: TokenInput, write: Write) -> tuple[ApiToken, str]:
-        """The token's record, and the token itself, which is told this once."""
+        """The token's record, and the token itself, which is told this once.
+
+        Raises:
+            InvalidInputError: it has expired already, or names products that do not exist.
+        """
+        await self._check(new)
         token = f"mqtt_{secrets.token_urlsafe(32)}"
         made = await self._store.one(
             "create_token",
@@ -63,6 +68,20 @@ class Tokens(Base):
         assert made
         self._cached.pop(_hash(token), None)
         return made, token
+
+    async def _check(self, new: TokenInput) -> None:
+        ids = new.product_ids or []
+        missing = await self._store.one("missing_products", list[int], ids) or []
+        faults = [
+            Fault(
+                ["body", "product_ids", ids.index(product_id)], f"there is no product {product_id}", "missing"
+            )
+            for product_id in missing
+        ]
+        if new.expires_at and new.expires_at <= datetime.now(UTC):
+            faults.append(Fault(["body", "expires_at"], "must be in the future", "expired"))
+        if faults:
+            raise InvalidInputError(faults)
 
     async def delete_token(self, token_id: int) -> None:
         """End a token; other replicas may take it for 5 s more."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet
 
+from mqtt_shared.sealing import key_id
+
 from . import kept
 from .login import collector_url
 from .process import LocalError, Process, StartError
@@ -135,8 +137,12 @@ def _start_demo(stack: Stack, api: Api) -> None:
     file = stack.directory / "demo.json"
     broker = {"port": stack.mqtt_port, "use_shared": stack.has_mosquitto}
     demo: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    if not demo or api.call("GET", f"/products/{demo['product_id']}")[0] == 404:
+    status, product = api.call("GET", f"/products/{demo.get('product_id', 0)}")
+    if status == 404:
         demo = _make_product(api)
+    elif product["product_key_id"] != key_id(demo["product_key"]):
+        # Renewed by hand: the key that this file holds opens nothing, or will soon.
+        demo = _adopt_product(api, demo["product_id"])
     if demo.get("broker") != broker:
         # The broker's port is another than in the last run.
         _point_at(api, demo["product_id"], broker)
@@ -151,15 +157,14 @@ def _make_product(api: Api) -> dict[str, Any]:
     status, answer = api.call("POST", "/products", body)
     if status == 409:
         # An earlier run was stopped before it wrote down the key.
-        return _adopt_product(api)
+        products = api.need("GET", "/products?limit=100")["products"]
+        return _adopt_product(api, next(each["id"] for each in products if each["name"] == "demo"))
     if status >= 400:
         raise LocalError(f"the demo could not be set up: POST /products answered {status}: {answer}")
     return {"product_id": answer["id"], "product_key": answer["product_key"]}
 
 
-def _adopt_product(api: Api) -> dict[str, Any]:
-    products = api.need("GET", "/products?limit=100")["products"]
-    number = next(product["id"] for product in products if product["name"] == "demo")
+def _adopt_product(api: Api, number: int) -> dict[str, Any]:
     # Only two keys can be good at once, and nobody has the old ones.
     api.call("DELETE", f"/products/{number}/product-key/previous")
     key = api.need("POST", f"/products/{number}/product-key")["product_key"]

@@ -103,7 +103,7 @@ async def test_it_serves_until_told_to_stop(environment: dict[str, str], process
 
 
 async def test_it_refuses_a_newer_database_and_a_wrong_key(environment: dict[str, str]) -> None:
-    await run("import", "--product=1", os.devnull, **environment)
+    await run("migrate", **environment)
     execute(
         environment["DATABASE_URL"],
         "insert into products (name, product_key, product_key_id) values ('shop', 'sealed', 'x')",
@@ -120,13 +120,13 @@ async def test_it_refuses_a_newer_database_and_a_wrong_key(environment: dict[str
 
 
 async def test_tokens(environment: dict[str, str]) -> None:
-    made = await run(
-        "token", "create", "deployment", "--role=operator", "--product=7", "--days=1", **environment
-    )
+    refused = await run("token", "create", "deployment", "--role=operator", "--product=7", **environment)
+    assert (refused.returncode, "there is no product 7" in refused.stderr) == (2, True)
+    made = await run("token", "create", "deployment", "--role=operator", "--days=1", **environment)
     assert made.returncode == 0, made.stderr
     listed = [json.loads(line) for line in (await run("token", "list", **environment)).stdout.splitlines()]
     assert [(token["name"], token["role"], token["product_ids"]) for token in listed] == [
-        ("deployment", "operator", [7])
+        ("deployment", "operator", None)
     ]
     assert made.stdout.strip() not in str(listed)
     assert (await run("token", "revoke", str(listed[0]["id"]), **environment)).returncode == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,10 +91,17 @@ async def test_a_deleted_and_an_expired_token_are_refused(api: Api) -> None:
     assert (await api.call("DELETE", f"/tokens/{made['id']}")).status == 204
     assert (await caller.call("GET", "/products")).status == 401
     assert (await api.call("DELETE", f"/tokens/{made['id']}")).status == 404
-    body = {"name": "old", "role": "viewer", "expires_at": "2001-01-01T00:00:00Z"}
+    soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
+    made = await api.json("POST", "/tokens", {"name": "old", "role": "viewer", "expires_at": soon}, 201)
+    expired = api.with_token(made["token"])
+    assert (await expired.call("GET", "/products")).status == 200
+    await asyncio.sleep(0.6)
+    assert (await expired.call("GET", "/products")).status == 401
+
+
+async def test_a_token_that_could_never_be_used_is_refused(api: Api) -> None:
+    body = {"name": "old", "role": "viewer", "expires_at": "2001-01-01T00:00:00Z", "product_ids": [77]}
     response = await api.call("POST", "/tokens", body)
-    if response.status == 201:
-        expired = api.with_token((await response.json())["token"])
-        assert (await expired.call("GET", "/products")).status == 401
-    else:
-        assert response.status == 422
+    assert response.status == 422
+    errors = (await response.json())["errors"]
+    assert [error["loc"] for error in errors] == [["body", "product_ids", 0], ["body", "expires_at"]]

@@ -376,7 +376,8 @@ async def test_a_bad_legacy_file_imports_nothing(cases: Usecases, product_id: in
 # --- tokens
 
 
-async def test_tokens(cases: Usecases, backend_settings: BackendSettings) -> None:
+async def test_tokens(cases: Usecases, product_id: int, backend_settings: BackendSettings) -> None:
+    assert product_id == 1
     new = TokenInput(name="ci", role="operator", product_ids=[1])
     made, token = await cases.create_token(new, WRITE)
     principal = await cases.authenticate(token)
