@@ -12,11 +12,12 @@ from .errors import UnknownActionError
 from .threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
     from mqtt_shared.event import Event
 
     Handler = Callable[[Event, Mapping[str, Any]], Awaitable[None] | None]
+    AsyncHandler = Callable[[Event, Mapping[str, Any]], Coroutine[Any, Any, None]]
     H = TypeVar("H", bound=Handler)
 
 __all__ = ["Actions", "load_modules"]
@@ -27,7 +28,7 @@ class Actions:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
-        self._threads: dict[str, Threads] = {}
+        self._started: dict[str, AsyncHandler] = {}
 
     @property
     def types(self) -> list[str]:
@@ -43,7 +44,7 @@ class Actions:
         registration takes the place of an earlier one.
         """
         self._handlers[action_type] = handler
-        self._threads.pop(action_type, None)
+        self._started.pop(action_type, None)
 
     def include(self, other: Actions) -> None:
         """Register all that `other` has now."""
@@ -59,24 +60,32 @@ class Actions:
 
         return decorate
 
-    async def run(self, action_type: str, action: Mapping[str, Any], event: Event) -> None:
-        """Run one action.
+    def start(self, action_type: str, action: Mapping[str, Any], event: Event) -> Coroutine[Any, Any, None]:
+        """The coroutine that runs one action; it raises whatever the handler raises.
 
         Raises:
             UnknownActionError: nobody registered its type.
-            Exception: whatever the handler raises.
         """
-        handler = self._handlers.get(action_type)
-        if handler is None:
-            raise UnknownActionError(f"no handler for the action type {action_type!r}")
-        if inspect.iscoroutinefunction(handler):
-            await handler(event, action)
-            return
-        if action_type not in self._threads:
-            self._threads[action_type] = Threads(f"action {action_type}")
-        result = await self._threads[action_type].run(handler, event, action)
+        started = self._started.get(action_type)
+        if started is None:
+            handler = self._handlers.get(action_type)
+            if handler is None:
+                raise UnknownActionError(f"no handler for the action type {action_type!r}")
+            started = self._started[action_type] = _as_coroutine(action_type, handler)
+        return started(event, action)
+
+
+def _as_coroutine(action_type: str, handler: Handler) -> AsyncHandler:
+    if inspect.iscoroutinefunction(handler):
+        return handler
+    threads = Threads(f"action {action_type}")
+
+    async def run(event: Event, action: Mapping[str, Any]) -> None:
+        result = await threads.run(handler, event, action)
         if inspect.isawaitable(result):
             await result
+
+    return run
 
 
 def load_modules(names: Iterable[str], actions: Actions) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from secrets import token_hex
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, field
@@ -32,6 +33,9 @@ __all__ = ["Delivery", "Feed", "Job", "Pipeline", "Routing"]
 
 log = get_logger(__name__)
 
+_MOST_IDLE = 64
+_BURST_JOBS = 256
+"""After so many jobs in one go, other tasks get their turn."""
 _PATIENCE_SECONDS = 1.0
 """How long a message that is held up keeps those after it from being acknowledged."""
 _MOST_UNACKED = 4096
@@ -79,7 +83,7 @@ class Delivery:
         self.routes = routes
         self.routing = routing
         self.received_at = received_at
-        """Seconds of the loop's clock."""
+        """Seconds of `time.monotonic`; a loop's clock may be coarser."""
         self.unfinished = len(routes)
         self.outcomes: list[Outcome] = []
         self.done = self.overtaken = False
@@ -213,7 +217,7 @@ class Feed:
             return
         routing = self.routing
         routes = routing.router.match(message.topic)
-        delivery = Delivery(message, self, routes, routing, self._loop.time())
+        delivery = Delivery(message, self, routes, routing, monotonic())
         if message.qos:
             self._keep(delivery)
         self._hold()
@@ -298,7 +302,7 @@ class Feed:
                 return
 
     def _is_overdue(self, oldest: Delivery) -> bool:
-        left = oldest.received_at + _PATIENCE_SECONDS - self._loop.time()
+        left = oldest.received_at + _PATIENCE_SECONDS - monotonic()
         if left > 0 and self._patience is None:
             self._patience = self._loop.call_later(left, self._lose_patience)
         return left <= 0
@@ -328,12 +332,21 @@ class Feed:
 class _Queue:
     """The messages of one subscription that wait or are worked on, by topic."""
 
-    __slots__ = ("lanes", "ready", "waiting", "workers")
+    __slots__ = ("concurrency", "is_listed", "lanes", "ready", "running", "waiting")
 
     def __init__(self) -> None:
         self.lanes: dict[str, deque[Job]] = {}
         self.ready: deque[str] = deque()
-        self.workers = self.waiting = 0
+        """Topics with a message that can be worked on."""
+        self.running = self.waiting = 0
+        self.concurrency = 1
+        self.is_listed = False
+        """Among those that workers look at."""
+
+    @property
+    def can_run(self) -> bool:
+        """Is there a message to work on, and a place to do it?"""
+        return bool(self.ready) and self.running < self.concurrency
 
 
 class Pipeline:
@@ -356,7 +369,10 @@ class Pipeline:
         self._limit, self._limit_bytes = limit, limit_bytes
         self._unsafe_bytes = 0
         self._queues: dict[int, _Queue] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ready: deque[_Queue] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._idle: list[asyncio.Future[None]] = []
+        self._is_waking = False
         self._drops = Throttle(60)
         self.dropped = 0
 
@@ -394,50 +410,103 @@ class Pipeline:
         if queue is None:
             queue = self._queues[route.subscription_id] = _Queue()
         topic = delivery.message.topic
-        if not route.actions and topic not in queue.lanes:
+        lane = queue.lanes.get(topic)
+        if lane is None and not route.actions:
             delivery.outcomes.append(Outcome(subscription_id=route.subscription_id))
             delivery.unfinished -= 1
             return
         job = Job(delivery, route, queue)
         queue.waiting += 1
+        queue.concurrency = route.concurrency
         if not delivery.message.qos:
             self._unsafe_bytes += len(delivery.message.payload)
-        if lane := queue.lanes.get(topic):
+        if lane is not None:
             lane.append(job)
             return
         queue.lanes[topic] = deque((job,))
         queue.ready.append(topic)
-        if queue.workers < route.concurrency:
-            queue.workers += 1
-            task = asyncio.get_running_loop().create_task(self._run_lanes(queue), name=f"work {route.name}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._list(queue)
+        self._wake()
 
-    async def _run_lanes(self, queue: _Queue) -> None:
-        try:
-            while queue.ready:
-                topic = queue.ready.popleft()
-                lane = queue.lanes[topic]
-                job = lane[0]
-                if queue.workers > job.route.concurrency:
-                    # The subscription's concurrency was lowered; another worker goes on from here.
-                    queue.ready.appendleft(topic)
+    def _list(self, queue: _Queue) -> None:
+        if not queue.is_listed and queue.can_run:
+            queue.is_listed = True
+            self._ready.append(queue)
+
+    def _wake(self) -> None:
+        """Have a worker look, if there is work: an idle one, or else a new one."""
+        if self._is_waking or not self._ready:
+            return
+        self._is_waking = True
+        if self._idle:
+            self._idle.pop().set_result(None)
+            return
+        worker = asyncio.get_running_loop().create_task(self._run(), name="worker")
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
+
+    async def _run(self) -> None:
+        """A worker. It wakes the next one before it starts on a message: should this one wait for something,
+        the others need not. A task for each message would cost more than the rest of its way.
+        """
+        self._is_waking = False
+        burst = 0
+        while True:
+            job = self._next()
+            if job is None:
+                if len(self._idle) >= _MOST_IDLE:
                     return
+                burst = 0
+                await self._rest()
+                continue
+            self._wake()
+            try:
                 outcome = await self._work(job)
-                lane.popleft()
-                if lane:
-                    queue.ready.append(topic)
-                else:
-                    del queue.lanes[topic]
-                self._done(job, outcome)
-        finally:
-            queue.workers -= 1
+            except Exception:
+                log.exception("a defect; the message stays unacknowledged", topic=job.delivery.message.topic)
+                outcome = None
+            self._done(job, outcome)
+            burst += 1
+            if burst == _BURST_JOBS:
+                burst = 0
+                await asyncio.sleep(0)
 
-    def _done(self, job: Job, outcome: Outcome) -> None:
-        delivery = job.delivery
-        job.queue.waiting -= 1
+    async def _rest(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._idle.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._is_waking = False
+
+    def _next(self) -> Job | None:
+        while self._ready:
+            queue = self._ready.popleft()
+            queue.is_listed = False
+            if not queue.can_run:
+                continue
+            topic = queue.ready.popleft()
+            queue.running += 1
+            self._list(queue)
+            return queue.lanes[topic][0]
+        return None
+
+    def _done(self, job: Job, outcome: Outcome | None) -> None:
+        delivery, queue = job.delivery, job.queue
+        topic = delivery.message.topic
+        lane = queue.lanes[topic]
+        lane.popleft()
+        if lane:
+            queue.ready.append(topic)
+        else:
+            del queue.lanes[topic]
+        queue.running -= 1
+        queue.waiting -= 1
+        self._list(queue)
         if not delivery.message.qos:
             self._unsafe_bytes -= len(delivery.message.payload)
+        if outcome is None:
+            return
         delivery.outcomes.append(outcome)
         delivery.unfinished -= 1
         if not delivery.unfinished:
@@ -450,4 +519,4 @@ class Pipeline:
 
     async def close(self) -> None:
         """Stop at once; what is unfinished stays unacknowledged."""
-        await tasks.end(self._tasks)
+        await tasks.end(self._workers)

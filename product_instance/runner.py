@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -20,7 +22,7 @@ from .core.throttle import Throttle
 from .errors import PermanentActionError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
     from random import Random
 
     from mqtt_shared.plan import Route
@@ -49,6 +51,27 @@ class Failure(Struct, frozen=True, kw_only=True):
 class _Fault(NamedTuple):
     error: str
     permanent: bool
+
+
+class _Rest:
+    """What is left of a coroutine that has run up to its first `await` of something that was not there."""
+
+    def __init__(self, running: Coroutine[Any, Any, None], awaited: Any) -> None:
+        self._running, self._awaited = running, awaited
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        running, awaited = self._running, self._awaited
+        while True:
+            try:
+                answer = yield awaited
+            except BaseException as error:
+                go_on = partial(running.throw, error)
+            else:
+                go_on = partial(running.send, answer)
+            try:
+                awaited = go_on()
+            except StopIteration:
+                return
 
 
 class Attempts:
@@ -81,16 +104,29 @@ class Attempts:
             await self._pause(retry_delay(step, attempts, self._random))
 
     async def _attempt(self, step: Step, event: Event, routing: Routing) -> _Fault | None:
-        limit = asyncio.timeout(step.timeout_seconds)
+        limit: asyncio.Timeout | None = None
         try:
-            async with limit:
-                action = step.action
-                if step.has_templates:
-                    config = rendered(action, event, routing.variables, routing.secrets)
-                    action = {**action, "config": config}
-                await self._actions.run(step.action_type, action, event)
+            action = step.action
+            if step.has_templates:
+                config = rendered(action, event, routing.variables, routing.secrets)
+                action = {**action, "config": config}
+            running = self._actions.start(step.action_type, action, event)
+            # Most handlers that need not wait are done here, without a timer.
+            try:
+                awaited = running.send(None)
+            except StopIteration:
+                return None
+            async with asyncio.timeout(step.timeout_seconds) as limit:
+                await _Rest(running, awaited)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # The handler waited for something that somebody else had cancelled.
+            return _Fault("cancelled", permanent=False)
         except TimeoutError as error:
-            words = f"took longer than {step.timeout_seconds:g} s" if limit.expired() else _words(error)
+            timed_out = limit is not None and limit.expired()
+            words = f"took longer than {step.timeout_seconds:g} s" if timed_out else _words(error)
             return _Fault(redacted(words, routing.secrets.values()), permanent=False)
         except (PermanentActionError, InvalidActionError) as error:
             return _Fault(redacted(_words(error), routing.secrets.values()), permanent=True)
@@ -100,7 +136,7 @@ class Attempts:
 
     def _report(self, step: Step, event: Event, fault: _Fault) -> None:
         key = f"{event.subscription} {step.action_type}"
-        if self._said.allows(key, asyncio.get_running_loop().time()):
+        if self._said.allows(key, monotonic()):
             log.warning(
                 "action failed; the same is not said again for a minute",
                 action_type=step.action_type,
@@ -168,7 +204,7 @@ class Runner:
                 executed += 1
         for failure in failures:
             await self._dead_letters.add(job, failure)
-        seconds = asyncio.get_running_loop().time() - delivery.received_at
+        seconds = monotonic() - delivery.received_at
         return Outcome(
             subscription_id=route.subscription_id, executed=executed, failed=len(failures), seconds=seconds
         )
@@ -176,7 +212,7 @@ class Runner:
     def settled(self, delivery: Delivery) -> None:
         """Count a message whose work is done."""
         received_at = delivery.message.received_at
-        seconds = asyncio.get_running_loop().time() - delivery.received_at
+        seconds = monotonic() - delivery.received_at
         self._book.settled(delivery.outcomes, received_at=received_at, seconds=seconds)
 
     def _event(self, delivery: Delivery, route: Route) -> Event:
@@ -201,5 +237,5 @@ def _may_wait(job: Job) -> bool:
     """Retries give way while they hold up others: the broker sends only so many messages unacknowledged, and
     those that wait for a service that is down would be all of them.
     """
-    waited = asyncio.get_running_loop().time() - job.delivery.received_at
+    waited = monotonic() - job.delivery.received_at
     return job.holds_up < _HURRY_MESSAGES or waited < _HURRY_SECONDS

@@ -50,6 +50,12 @@ async def test_trying_handlers_without_servers() -> None:
     async def broken(_event: Any, action: Any) -> None:
         raise RuntimeError(f"no {action['config']['what']}")
 
+    @actions.action("cancelled")
+    async def cancelled(_event: Any, _action: Any) -> None:
+        other = asyncio.create_task(asyncio.sleep(60))
+        other.cancel()
+        await other
+
     @actions.action("never")
     async def never(_event: Any, _action: Any) -> None:
         raise PermanentActionError("never")
@@ -62,6 +68,7 @@ async def test_trying_handlers_without_servers() -> None:
             {"type": "broken", "config": {"what": "{{ secrets.token }}"}, "retries": 5},
             {"type": "never"},
             {"type": "unknown"},
+            {"type": "cancelled"},
             {"type": "mqtt_publish", "config": {"topic": "{{ variables.site }}/x", "payload": "p"}},
             {"type": "http_webhook", "config": {"url": "https://example.com/{{ payload.nobody }}"}},
         ],
@@ -72,7 +79,7 @@ async def test_trying_handlers_without_servers() -> None:
         FailedAction(action_type="broken", error="no ***", attempts=6),
         FailedAction(action_type="never", error="never", attempts=1),
     ]
-    assert [each.action_type for each in tried.failed[2:]] == ["unknown", "http_webhook"]
+    assert [each.action_type for each in tried.failed[2:]] == ["unknown", "cancelled", "http_webhook"]
     assert tried.sent == [MqttMessage(topic="north/x", payload="p")]
     assert calls == [(False, {"kind": "a"})]
     assert (await trial.run([{"type": "sync"}], b"\xff")).executed == ["sync"]

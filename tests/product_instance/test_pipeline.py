@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,12 +14,34 @@ from mqtt_shared.mqtt import Message
 from mqtt_shared.plan import Route
 from product_instance.core.counters import Outcome
 from product_instance.core.router import Router
-from product_instance.pipeline import Feed, Job, Pipeline, Routing
+from product_instance.pipeline import Delivery, Feed, Job, Pipeline, Routing
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from random import Random
+
+
+_OPEN: list[Pipeline] = []
+
+
+@pytest.fixture(autouse=True)
+async def no_worker_left() -> AsyncIterator[None]:
+    yield
+    for pipeline in _OPEN:
+        await pipeline.close()
+    _OPEN.clear()
+
+
+def opened(
+    work: Callable[[Job], Coroutine[None, None, Outcome]],
+    settled: Callable[[Delivery], None],
+    **options: int,
+) -> Pipeline:
+    """A pipeline that is closed after the test."""
+    pipeline = Pipeline(work, settled, **options)
+    _OPEN.append(pipeline)
+    return pipeline
 
 
 def routing(*routes: Route) -> Routing:
@@ -85,7 +108,7 @@ async def turns() -> None:
 
 
 def made(work: Work, *routes: Route, **options: int) -> tuple[Pipeline, Callable[..., tuple[Feed, Acks]]]:
-    pipeline = Pipeline(work.run, lambda delivery: work.settled.append(delivery.message.mid), **options)
+    pipeline = opened(work.run, lambda delivery: work.settled.append(delivery.message.mid), **options)
 
     def feed(inherits: Feed | None = None) -> tuple[Feed, Acks]:
         made, acks = Feed(pipeline, "client", routing(*(routes or (route(),))), inherits), Acks()
@@ -246,7 +269,7 @@ async def test_a_message_is_done_when_all_its_subscriptions_are() -> None:
         return Outcome(subscription_id=job.route.subscription_id)
 
     settled = list[int]()
-    pipeline = Pipeline(run, lambda delivery: settled.extend(o.subscription_id for o in delivery.outcomes))
+    pipeline = opened(run, lambda delivery: settled.extend(o.subscription_id for o in delivery.outcomes))
     feed, acks = Feed(pipeline, "client", routing(route(1, "a"), route(2, "+"))), Acks()
     feed.attach(acks)
     feed.receive(message(1))
@@ -278,7 +301,7 @@ async def test_a_broker_without_a_window_is_held_up() -> None:
         await gate.acquire()
         return Outcome(subscription_id=1)
 
-    feed, acks = Feed(Pipeline(run, lambda _: None), "client", routing(route())), Acks()
+    feed, acks = Feed(opened(run, lambda _: None), "client", routing(route())), Acks()
     feed.attach(acks)
     for mid in range(1, 4097):
         feed.receive(message(mid))
@@ -303,7 +326,7 @@ async def test_equal_messages_of_qos_0_have_ids_of_their_own() -> None:
         return Outcome(subscription_id=1)
 
     for persists in (True, True, False):
-        feed = Feed(Pipeline(run, lambda _: None), "client", routing(route()), persists=persists)
+        feed = Feed(opened(run, lambda _: None), "client", routing(route()), persists=persists)
         for qos, mid in ((0, 0), (0, 0), (1, 1)):
             feed.receive(Message("a", b"on", qos, False, False, mid, datetime.now(UTC)))
         await feed.idle()
@@ -328,5 +351,7 @@ def test_any_order_of_work_keeps_topics_in_order_and_acks_all(topics: list[str],
         for topic in "abc":
             mine = [number for number, each in enumerate(topics, 1) if each == topic]
             assert [number for number in work.worked if number in mine] == mine
+        while _OPEN:
+            await _OPEN.pop().close()
 
     asyncio.run(scenario())
