@@ -47,6 +47,8 @@ class Routing(Struct, frozen=True, kw_only=True):
     """Which subscriptions messages go to, under which revision, and what the actions may name."""
 
     router: Router = Router()
+    former: Router = Router()
+    """Subscriptions that are gone, for messages that the broker had queued for them."""
     revision: int | None = None
     variables: dict[str, str] = field(default_factory=dict[str, str])
     secrets: dict[str, str] = field(default_factory=dict[str, str])
@@ -216,7 +218,7 @@ class Feed:
         if message.qos and message.duplicate and self._has_seen(message):
             return
         routing = self.routing
-        routes = routing.router.match(message.topic)
+        routes = routing.router.match(message.topic) or routing.former.match(message.topic)
         delivery = Delivery(message, self, routes, routing, monotonic())
         if message.qos:
             self._keep(delivery)

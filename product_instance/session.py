@@ -21,7 +21,7 @@ from mqtt_shared.mqtt import (
     ConnectRefusedError,
     SubscribeRefusedError,
 )
-from mqtt_shared.plan import plan
+from mqtt_shared.plan import Target, plan
 
 from .core.configuration import Configuration, RejectedError
 from .core.router import Router
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
 
     from mqtt_shared.messages import Broker
+    from mqtt_shared.plan import Route
     from mqtt_shared.refusals import Refusal
 
 __all__ = ["Session"]
@@ -39,6 +40,7 @@ log = get_logger(__name__)
 
 _RETIRE_SECONDS = 120
 """How long an old connection may take to hand over what it still has, while the new one is at work."""
+_MOST_FORMER = 1000
 
 
 class _Link:
@@ -55,6 +57,8 @@ class _Link:
         """Confirmed by SUBACK."""
         self.possible: set[str] = set()
         """Perhaps subscribed: asked for without an answer, or left over from an earlier run."""
+        self.former: dict[tuple[int, str], Route] = {}
+        """Routes of filters that were unsubscribed: what the broker had queued for them may still come."""
 
     @property
     def persists(self) -> bool:
@@ -62,12 +66,22 @@ class _Link:
         broker = self.configuration.target.broker
         return broker is not None and not broker.clean_session
 
+    def is_at(self, configuration: Configuration) -> bool:
+        """Is it at the address of this configuration?"""
+        mine, other = self.configuration.target.broker, configuration.target.broker
+        assert mine
+        return other is not None and (mine.host, mine.port) == (other.host, other.port)
+
     @property
-    def key(self) -> tuple[str, int, str]:
-        """What a session belongs to."""
-        broker = self.configuration.target.broker
-        assert broker is not None
-        return (broker.host, broker.port, self.connection.client_id)
+    def all_routes(self) -> dict[tuple[int, str], Route]:
+        """By subscription and topic: those at work, and the newest of the former ones before them."""
+        routes = self.former | _by_topic(self.configuration.target)
+        return dict(list(routes.items())[-_MOST_FORMER:])
+
+    def follow(self, configuration: Configuration, former: Mapping[tuple[int, str], Route]) -> None:
+        """Route by this configuration from now on."""
+        self.configuration, self.former = configuration, dict(former)
+        self.feed.routing = _routing(configuration, former=former.values())
 
     async def subscribe(self, filters: Mapping[str, int]) -> None:
         """SUBSCRIBE and check the SUBACK.
@@ -123,7 +137,7 @@ class Session:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._link: _Link | None = None
         self._past: _Link | None = None
-        self._leftover: frozenset[str] = frozenset()
+        self._leftover = Target()
         self._retiring: set[asyncio.Task[None]] = set()
         self._is_trying = False
 
@@ -168,8 +182,10 @@ class Session:
         await self._link.connection.publish(topic, payload, qos=qos, retain=retain)
 
     def remember(self, configuration: Configuration) -> None:
-        """An earlier run of this instance may have left these filters in its session at the broker."""
-        self._leftover = frozenset(configuration.target.filters)
+        """An earlier run of this instance may have left these filters in its session at the broker, and
+        messages for them.
+        """
+        self._leftover = configuration.target
 
     # What changes it
 
@@ -257,7 +273,7 @@ class Session:
         """
         before = link.feed.routing
         if subscribe or unsubscribe:
-            link.feed.routing = _routing(link.configuration, wanted)
+            link.feed.routing = _routing(link.configuration, wanted, former=link.former.values())
         try:
             await link.subscribe(subscribe)
         except BaseException:
@@ -269,8 +285,7 @@ class Session:
         except ConnectionLostError:
             # The wanted filters are granted: the next connection of the session drops the others.
             log.warning("connection lost while unsubscribing", filters=list(unsubscribe))
-        link.configuration = wanted
-        link.feed.routing = _routing(wanted)
+        link.follow(wanted, link.all_routes)
 
     async def _roll_back(self, link: _Link, asked: Mapping[str, int]) -> None:
         """Undo those filters of a SUBSCRIBE that the broker did grant."""
@@ -294,13 +309,10 @@ class Session:
     async def _take_over(self, old: _Link, wanted: Configuration) -> None:
         """A session that persists: the broker ends the old connection when the new one comes (MQTT 3.1.1,
         3.1.4-2), and delivers what the old one had not acknowledged once more.
+
+        Another address may be another broker, or the same one: what becomes of the old connection tells.
         """
-        with self._trying():
-            trial = self._link_to(wanted, self._throwaway_id(), clean=True)
-            try:
-                await trial.connection.open()
-            finally:
-                await trial.connection.close()
+        await self._try_out(old, wanted)
         # An acknowledgement that the broker does not come to read would have the message worked on twice.
         old.feed.hold_acks()
         try:
@@ -314,15 +326,47 @@ class Session:
             if old.connection.is_open:
                 self._link, self._past = old, None
             raise
-        await old.connection.close()
+        await self._end(old)
+
+    async def _try_out(self, old: _Link, wanted: Configuration) -> None:
+        """See under a throw-away client id whether the broker can be had at all."""
+        with self._trying():
+            trial = self._link_to(wanted, self._throwaway_id(), clean=True)
+            try:
+                await trial.connection.open()
+            except ConnectRefusedError:
+                if old.is_at(wanted):
+                    raise
+                # Perhaps only this client id is refused; a direct attempt at another broker risks nothing.
+            finally:
+                await trial.connection.close()
+
+    async def _end(self, old: _Link) -> None:
+        """End a connection whose session was perhaps taken over."""
+        try:
+            await old.round_trip()
+        except ConnectionLostError:
+            await old.connection.close()
+        else:
+            old.feed.release_acks()
+            self._retire(old)
 
     async def _bridge(self, old: _Link, wanted: Configuration) -> None:
         """The same client id, but a session that the broker forgets: what is queued for it would be lost
         between the old connection and the new. So another connection consumes in the meantime.
         """
         with self._trying():
-            self._link = bridge = await self._open(wanted, self._throwaway_id(), clean=True)
-            bridge.stands_in = True
+            try:
+                bridge = await self._open(wanted, self._throwaway_id(), clean=True)
+            except ConnectRefusedError:
+                if old.is_at(wanted):
+                    raise
+                # Perhaps only this client id is refused.
+                bridge = await self._open(wanted, self._client_id(wanted))
+                self._link = bridge
+                self._retire(old)
+                return
+            self._link, bridge.stands_in = bridge, True
         await self._let_go(old)
         try:
             self._link = await self._open(wanted, self._client_id(wanted))
@@ -380,6 +424,8 @@ class Session:
         """
         past = self._predecessor(wanted, client_id)
         link = self._link_to(wanted, client_id, clean=clean, inherits=past.feed if past else None)
+        if link.persists:
+            link.follow(wanted, _by_topic(self._leftover) | (past.all_routes if past else {}))
         try:
             await link.connection.open()
             await self._establish(link, past)
@@ -390,14 +436,15 @@ class Session:
             await self._give_up(link, past)
             raise
         link.connected_at = datetime.now(UTC)
-        self._past, self._leftover = None, frozenset()
+        self._past, self._leftover = None, Target()
         return link
 
     def _predecessor(self, wanted: Configuration, client_id: str) -> _Link | None:
         past, broker = self._past, wanted.target.broker
         if past is None or broker is None or not past.persists:
             return None
-        return past if past.key == (broker.host, broker.port, client_id) else None
+        # At another address it may be the same broker; what the session has there is not taken for granted.
+        return past if past.connection.client_id == client_id else None
 
     async def _establish(self, link: _Link, past: _Link | None) -> None:
         """Bring the session at the broker to the wanted filters, whatever it has kept."""
@@ -406,8 +453,9 @@ class Session:
             await link.subscribe(filters)
             return
         if past:
-            link.granted, link.possible = dict(past.granted), set(past.possible)
-        link.possible |= self._leftover
+            link.possible = past.possible | past.granted.keys()
+            link.granted = dict(past.granted) if past.is_at(link.configuration) else {}
+        link.possible |= self._leftover.filters.keys()
         # A filter that is subscribed as it should be is left alone: SUBSCRIBE sends retained messages again.
         await link.subscribe({topic: qos for topic, qos in filters.items() if link.granted.get(topic) != qos})
         await link.unsubscribe((link.granted.keys() | link.possible) - filters.keys())
@@ -492,14 +540,19 @@ class Session:
         broker = wanted.target.broker
         if broker is None or not self._is_fixed(wanted):
             return False
-        return old.key == (broker.host, broker.port, self._client_id(wanted))
+        return old.connection.client_id == self._client_id(wanted)
 
 
-def _routing(*configurations: Configuration) -> Routing:
+def _by_topic(target: Target) -> dict[tuple[int, str], Route]:
+    return {(route.subscription_id, route.topic): route for route in target.routes.values()}
+
+
+def _routing(*configurations: Configuration, former: Iterable[Route] = ()) -> Routing:
     routes = [route for each in configurations for route in each.target.routes.values()]
     last = configurations[-1]
     return Routing(
         router=Router(routes),
+        former=Router(former),
         revision=last.revision,
         variables=last.variables,
         secrets=last.target.secrets.named,

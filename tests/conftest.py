@@ -13,6 +13,7 @@ import pytest
 
 from deploy.local.process import Guard
 
+from .faults import table
 from .support.certificates import Certificates
 from .support.processes import Processes
 from .support.servers import Broker, Servers, execute, outside_loop, require_mosquitto
@@ -32,6 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names: list[str] = getattr(item, "fixturenames", [])
         if "mosquitto" in names or "own_mosquitto" in names:
             item.add_marker(pytest.mark.mosquitto)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what became of the messages in tests/faults."""
+    reports = [each for name in ("passed", "failed") for each in terminalreporter.stats.get(name, [])]
+    found = table.report(pair for each in reports for pair in getattr(each, "user_properties", ()))
+    if found:
+        terminalreporter.write_line(found)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,276 @@
+"""A change of the configuration under load, with every message counted."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, structs
+
+from mqtt_shared.messages import Broker, Subscription, Topics
+from product_instance import Event, ProductInstance
+from tests.product_instance.conftest import Control, applied, with_actions
+from tests.support.waiting import eventually
+
+from .load import PERIOD_SECONDS, Load, Sent
+from .table import Row, count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_BURST = 80
+"""On each topic, right before a change: more than the broker's window of 20 is still on its way then."""
+_WORK_SECONDS = 0.002
+
+SESSIONS = ("clean", "clean, own id", "persistent")
+LEAVE_ALONE = ("subscription added", "subscription removed", "topic renamed")
+CHANGES = (
+    *LEAVE_ALONE,
+    "QoS",
+    "shared on",
+    "shared off",
+    "group renamed",
+    "client id",
+    "credentials",
+    "TLS",
+    "keep-alive",
+    "other port of the same broker",
+    "other broker",
+)
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Servers that many cells use at once."""
+
+    nats_url: str
+    port: int
+    second_port: int
+    """Another listener of the same broker."""
+    tls_port: int
+    """One more, with TLS."""
+    ca: str
+    other_port: int
+    """Another broker."""
+    folder: Path
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """One field of the matrix."""
+
+    change: str
+    session: str
+    shared: bool
+    protocol: str
+
+    @property
+    def may_repeat(self) -> bool:
+        """May messages that are published during the change come twice?
+
+        Where two connections, or two filters on one, both get a copy of each message while one takes over
+        from the other; the copies cannot be told from two equal messages.
+        """
+        if self.change in (*LEAVE_ALONE, "QoS"):
+            return False
+        if self.change in ("shared on", "shared off", "group renamed"):
+            return True
+        return not self.shared or self.session == "persistent"
+
+
+class _Side(Struct, frozen=True, kw_only=True):
+    """The configuration before or after the change."""
+
+    broker: Broker
+    topics: Topics
+    names: tuple[str, ...] = ("steady", "other")
+    password: str | None = None
+
+
+def matrix() -> list[Cell]:
+    """All fields that have a meaning."""
+    fields = itertools.product(CHANGES, SESSIONS, (False, True), ("3.1.1", "5"))
+    cells = (Cell(change=c, session=s, shared=k, protocol=p) for c, s, k, p in fields)
+    only = {"shared on": False, "shared off": True, "group renamed": True}
+    return [cell for cell in cells if only.get(cell.change, cell.shared) == cell.shared]
+
+
+def _sides(cell: Cell, place: Place, name: str) -> tuple[_Side, _Side]:
+    broker = Broker(
+        host="127.0.0.1",
+        port=place.port,
+        clean_session=cell.session != "persistent",
+        client_id=f"{name}-one" if cell.session == "clean, own id" else None,
+        protocol="5" if cell.protocol == "5" else "3.1.1",
+        session_expiry_seconds=600,
+        ca_certificate=place.ca,
+    )
+    group = f"group-{name}"
+    before = _Side(
+        broker=broker, topics=Topics(use_shared=cell.shared, shared_group=group if cell.shared else None)
+    )
+
+    def at(**fields: Any) -> _Side:
+        return structs.replace(before, broker=structs.replace(broker, **fields))
+
+    def subscribed(**fields: Any) -> _Side:
+        return structs.replace(before, topics=structs.replace(before.topics, **fields))
+
+    def named(*names: str) -> _Side:
+        return structs.replace(before, names=names)
+
+    after = {
+        "subscription added": lambda: before,
+        "subscription removed": lambda: named("steady"),
+        "topic renamed": lambda: named("steady", "renamed"),
+        "QoS": lambda: subscribed(qos=2),
+        "shared on": lambda: subscribed(use_shared=True, shared_group=group),
+        "shared off": lambda: subscribed(use_shared=False, shared_group=None),
+        "group renamed": lambda: subscribed(shared_group=f"{group}-2"),
+        "client id": lambda: at(client_id=f"{name}-two"),
+        "credentials": lambda: structs.replace(at(username="second"), password="password-2"),
+        "TLS": lambda: at(port=place.tls_port, use_tls=True, verify_cert=False),
+        "keep-alive": lambda: at(keep_alive=30),
+        "other port of the same broker": lambda: at(port=place.second_port),
+        "other broker": lambda: at(port=place.other_port),
+    }[cell.change]()
+    if cell.change == "subscription added":
+        before = named("steady")
+    if cell.change == "credentials":
+        before = structs.replace(at(username="first"), password="password-1")
+    return before, after
+
+
+class Run:
+    """One cell, run to its row."""
+
+    def __init__(self, cell: Cell, place: Place, name: str) -> None:
+        self.cell, self.place, self.name = cell, place, name
+        self.seen = Counter[Sent]()
+        self._times: list[float] = []
+        self._gaps: list[float] = []
+        self._normal: list[float] = []
+        self._control = Control(place.nats_url, name)
+        self._instance = ProductInstance(
+            self._control.settings(place.folder / name, instance_id=name, heartbeat_interval_seconds=5)
+        )
+        self._instance.action("collect")(self._collect)
+        topics = [f"{name}/{each}" for each in ("steady", "other", "renamed")]
+        self._loads = {place.port: Load(place.port, topics, "a")}
+        if cell.change == "other broker":
+            self._loads[place.other_port] = Load(place.other_port, topics, "b")
+
+    async def _collect(self, event: Event, _action: Mapping[str, Any]) -> None:
+        self.seen[Sent(event.topic, event.payload)] += 1
+        if event.topic.endswith("steady"):
+            self._times.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(_WORK_SECONDS)
+
+    async def run(self) -> Row:
+        """Change, change back, change again. What went wrong on the way stands in the row's note."""
+        try:
+            note = await self._run()
+        except AssertionError as error:
+            told = self._instance.heartbeat()
+            note = f"**{(told.rejected and told.rejected.error) or told.connection_error or error}**"
+        return self._row(note)
+
+    async def _run(self) -> str:
+        before, after = _sides(self.cell, self.place, self.name)
+        async with AsyncExitStack() as stack:
+            await self._control.open()
+            stack.push_async_callback(self._control.close)
+            for load in self._loads.values():
+                await stack.enter_async_context(load)
+            await self._put(before)
+            await stack.enter_async_context(self._instance)
+            await self._switch(None, before)
+            for old, new in ((before, after), (after, before), (before, after)):
+                await self._breathe(self._normal)
+                await self._overload()
+                start = len(self._times)
+                await self._switch(old, new)
+                await self._breathe(self._gaps, start)
+            await self._settle()
+        return ""
+
+    async def _breathe(self, gaps: list[float], start: int | None = None) -> None:
+        """A while under load; notes the longest pause, from message number `start` on."""
+        start = len(self._times) if start is None else start
+        await asyncio.sleep(15 * PERIOD_SECONDS)
+        times = [*self._times[start:], asyncio.get_running_loop().time()]
+        gaps.append(max(b - a for a, b in itertools.pairwise(times)) if len(times) > 1 else 99.0)
+
+    async def _overload(self) -> None:
+        for load in self._loads.values():
+            load.burst(_BURST)
+        await asyncio.gather(*(load.flushed() for load in self._loads.values()))
+
+    async def _switch(self, old: _Side | None, new: _Side) -> None:
+        for port, load in self._loads.items():
+            load.expect(self._topics(port, new) & (self._topics(port, old) if old else frozenset()))
+        await self._put(new)
+        await applied(self._instance, self._control.revision, timeout=10)
+        for port, load in self._loads.items():
+            load.expect(self._topics(port, new))
+
+    async def _put(self, side: _Side) -> None:
+        await self._control.put(self._snapshot(side), side.password)
+
+    def _topics(self, port: int, side: _Side) -> frozenset[str]:
+        # All but the other broker are listeners of the same one.
+        here = self.place.other_port if side.broker.port == self.place.other_port else self.place.port
+        return frozenset(f"{self.name}/{each}" for each in side.names) if here == port else frozenset()
+
+    def _snapshot(self, side: _Side) -> Any:
+        subscriptions = [
+            with_actions(Subscription(id=at, name=f"s{at}", topic=f"{self.name}/{name}"), {"type": "collect"})
+            for at, name in enumerate(side.names, start=1)
+        ]
+        return self._control.snapshot(side.broker, *subscriptions, topics=side.topics)
+
+    async def _settle(self) -> None:
+        """Until nothing is missing, or nothing comes any more."""
+        for load in self._loads.values():
+            await load.stop()
+        while await self._something_new(3 if self._missing() else 0.3):
+            pass
+
+    def _missing(self) -> bool:
+        return any(load.owed - self.seen.keys() for load in self._loads.values())
+
+    async def _something_new(self, timeout: float) -> bool:
+        known = self.seen.total()
+        try:
+            return await eventually(lambda: self.seen.total() > known, timeout)
+        except AssertionError:
+            return False
+
+    def _row(self, note: str) -> Row:
+        sent, delivered, duplicated = count(self._loads.values(), self.seen)
+        quiet = self.cell.change in LEAVE_ALONE
+        return Row(
+            fault=self.cell.change,
+            session=self.cell.session,
+            topics="shared" if self.cell.shared else "plain",
+            protocol=self.cell.protocol,
+            sent=sent,
+            delivered=delivered,
+            duplicated=duplicated,
+            gap=max(self._gaps, default=0.0) if quiet else 0.0,
+            normal_gap=max(self._normal, default=0.0) if quiet else 0.0,
+            note=note,
+        )
+
+
+async def run_all(cells: Iterable[Cell], place: Place, root: str, at_once: int = 8) -> list[Row]:
+    """The rows of all cells, several at a time."""
+    room = asyncio.Semaphore(at_once)
+
+    async def one(number: int, cell: Cell) -> Row:
+        async with room:
+            return await Run(cell, place, f"{root}n{number}").run()
+
+    return await asyncio.gather(*(one(number, cell) for number, cell in enumerate(cells)))
