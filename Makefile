@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run stack test lint types bench lock clean dev
+.PHONY: help setup run stack test lint types bench faults lock clean dev
 SHELL := /bin/sh
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -23,6 +23,9 @@ stack: .venv/.installed ## only PostgreSQL, NATS and an MQTT broker (DATA_DIR)
 
 test: .venv/.installed-dev ## every test
 	@$(BIN)/python -m pytest -n $(WORKERS)
+
+faults: .venv/.installed-dev ## every fault under load, message by message; the table is kept in build/faults.md
+	@FAULTS=all $(BIN)/python -m pytest -n $(WORKERS) tests/faults
 
 lint: .venv/.installed-dev ## style and layering
 	@$(BIN)/ruff check .

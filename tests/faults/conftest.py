@@ -8,9 +8,10 @@ import pytest
 from deploy.local import kept
 
 from .cells import Place
+from .table import PROPERTY, encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from deploy.local.nats import Nats
@@ -43,8 +44,10 @@ def place(own_servers: Servers, nats_server: Nats, tls: Certificates, tmp_path: 
 
 
 @pytest.fixture
-def record(record_property: Callable[[str, object], None]) -> Iterator[Callable[[Row], None]]:
+def record(record_property: Callable[[str, object], None]) -> Callable[[Row], None]:
     """Put a row into the table at the end of the run."""
-    from .table import PROPERTY, encoded
 
-    return lambda row: record_property(PROPERTY, encoded(row))
+    def put(row: Row) -> None:
+        record_property(PROPERTY, encoded(row))
+
+    return put

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .cells import CHANGES, LEAVE_ALONE, SESSIONS, Cell, Place, matrix, run_all
+from .cells import CHANGES, LEAVE_ALONE, PROTOCOLS, SESSIONS, Cell, Place, matrix, run_all
 from .conftest import WHOLE
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _groups() -> dict[str, list[Cell]]:
             cell for cell in matrix() if (cell.session, cell.protocol) == (session, protocol)
         ]
         for session in SESSIONS
-        for protocol in ("3.1.1", "5")
+        for protocol in PROTOCOLS
     }
 
 
