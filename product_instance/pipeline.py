@@ -36,6 +36,7 @@ log = get_logger(__name__)
 _MOST_IDLE = 64
 _BURST_JOBS = 256
 """After so many jobs in one go, other tasks get their turn."""
+_EXACTLY_ONCE = 2
 _PATIENCE_SECONDS = 1.0
 """How long a message that is held up keeps those after it from being acknowledged."""
 _MOST_UNACKED = 4096
@@ -175,6 +176,8 @@ class Feed:
         self._patience: asyncio.TimerHandle | None = None
         self._past = inherits
         self._older: dict[int, Delivery] = inherits.only_older() if inherits else {}
+        self._completed: dict[int, Delivery] = inherits._completed if inherits else {}
+        """Of QoS 2: answered with PUBREC, and PUBREL has not come yet (MQTT 3.1.1 and 5, 4.3.3)."""
         self._outstanding = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -217,6 +220,8 @@ class Feed:
         self.received += 1
         if message.qos and message.duplicate and self._has_seen(message):
             return
+        if message.qos == _EXACTLY_ONCE and self._is_completed(message):
+            return
         routing = self.routing
         routes = routing.router.match(message.topic) or routing.former.match(message.topic)
         delivery = Delivery(message, self, routes, routing, monotonic())
@@ -224,6 +229,19 @@ class Feed:
             self._keep(delivery)
         self._hold()
         self._pipeline.put(delivery)
+
+    def _is_completed(self, message: Message) -> bool:
+        """Is it one whose PUBREC got lost? Then it gets another one. A new message ends what had its id."""
+        delivery = self._completed.get(message.mid)
+        if delivery and delivery.is_redelivered_as(message) and self._connection:
+            self._connection.ack(message)
+            return True
+        self._completed.pop(message.mid, None)
+        return False
+
+    def released(self, mid: int) -> None:
+        """PUBREL came: the broker will not send the message of QoS 2 with this packet id again."""
+        self._completed.pop(mid, None)
 
     def _keep(self, delivery: Delivery) -> None:
         self._unacked[delivery.message.mid] = delivery
@@ -318,6 +336,8 @@ class Feed:
         if self._holds_acks or self._connection is None or not self._connection.ack(delivery.message):
             return False
         self._unacked.pop(delivery.message.mid, None)
+        if delivery.message.qos == _EXACTLY_ONCE:
+            self._completed[delivery.message.mid] = delivery
         self._unacked_bytes -= len(delivery.message.payload)
         if self._paused and self._has_half_done():
             self._read_on()
@@ -332,23 +352,17 @@ class Feed:
 
 
 class _Queue:
-    """The messages of one subscription that wait or are worked on, by topic."""
+    """The messages of one subscription that wait or are worked on."""
 
-    __slots__ = ("concurrency", "is_listed", "lanes", "ready", "running", "waiting")
+    __slots__ = ("concurrency", "lanes", "ready", "running", "waiting")
 
     def __init__(self) -> None:
-        self.lanes: dict[str, deque[Job]] = {}
-        self.ready: deque[str] = deque()
-        """Topics with a message that can be worked on."""
+        self.lanes: dict[str, deque[Job] | None] = {}
+        """By topic, what waits behind the message that is first; null: nothing does."""
+        self.ready: deque[Job] = deque()
+        """First of their topics, without a place to run."""
         self.running = self.waiting = 0
         self.concurrency = 1
-        self.is_listed = False
-        """Among those that workers look at."""
-
-    @property
-    def can_run(self) -> bool:
-        """Is there a message to work on, and a place to do it?"""
-        return bool(self.ready) and self.running < self.concurrency
 
 
 class Pipeline:
@@ -371,7 +385,7 @@ class Pipeline:
         self._limit, self._limit_bytes = limit, limit_bytes
         self._unsafe_bytes = 0
         self._queues: dict[int, _Queue] = {}
-        self._ready: deque[_Queue] = deque()
+        self._ready: deque[Job] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
         self._is_waking = False
@@ -412,8 +426,8 @@ class Pipeline:
         if queue is None:
             queue = self._queues[route.subscription_id] = _Queue()
         topic = delivery.message.topic
-        lane = queue.lanes.get(topic)
-        if lane is None and not route.actions:
+        is_first = topic not in queue.lanes
+        if is_first and not route.actions:
             delivery.outcomes.append(Outcome(subscription_id=route.subscription_id))
             delivery.unfinished -= 1
             return
@@ -422,18 +436,22 @@ class Pipeline:
         queue.concurrency = route.concurrency
         if not delivery.message.qos:
             self._unsafe_bytes += len(delivery.message.payload)
-        if lane is not None:
+        if is_first:
+            queue.lanes[topic] = None
+            self._run_soon(job)
+        elif lane := queue.lanes[topic]:
             lane.append(job)
-            return
-        queue.lanes[topic] = deque((job,))
-        queue.ready.append(topic)
-        self._list(queue)
-        self._wake()
+        else:
+            queue.lanes[topic] = deque((job,))
 
-    def _list(self, queue: _Queue) -> None:
-        if not queue.is_listed and queue.can_run:
-            queue.is_listed = True
-            self._ready.append(queue)
+    def _run_soon(self, job: Job) -> None:
+        queue = job.queue
+        if queue.running >= queue.concurrency:
+            queue.ready.append(job)
+            return
+        queue.running += 1
+        self._ready.append(job)
+        self._wake()
 
     def _wake(self) -> None:
         """Have a worker look, if there is work: an idle one, or else a new one."""
@@ -454,14 +472,15 @@ class Pipeline:
         self._is_waking = False
         burst = 0
         while True:
-            job = self._next()
-            if job is None:
+            if not self._ready:
                 if len(self._idle) >= _MOST_IDLE:
                     return
                 burst = 0
                 await self._rest()
                 continue
-            self._wake()
+            job = self._ready.popleft()
+            if self._ready:
+                self._wake()
             try:
                 outcome = await self._work(job)
             except Exception:
@@ -480,31 +499,21 @@ class Pipeline:
             await waiter
         finally:
             self._is_waking = False
-
-    def _next(self) -> Job | None:
-        while self._ready:
-            queue = self._ready.popleft()
-            queue.is_listed = False
-            if not queue.can_run:
-                continue
-            topic = queue.ready.popleft()
-            queue.running += 1
-            self._list(queue)
-            return queue.lanes[topic][0]
-        return None
+            if waiter in self._idle:
+                self._idle.remove(waiter)
 
     def _done(self, job: Job, outcome: Outcome | None) -> None:
         delivery, queue = job.delivery, job.queue
-        topic = delivery.message.topic
-        lane = queue.lanes[topic]
-        lane.popleft()
-        if lane:
-            queue.ready.append(topic)
-        else:
-            del queue.lanes[topic]
         queue.running -= 1
         queue.waiting -= 1
-        self._list(queue)
+        topic = delivery.message.topic
+        if lane := queue.lanes[topic]:
+            # Behind those of other topics that wait for a place.
+            queue.ready.append(lane.popleft())
+        else:
+            del queue.lanes[topic]
+        while queue.ready and queue.running < queue.concurrency:
+            self._run_soon(queue.ready.popleft())
         if not delivery.message.qos:
             self._unsafe_bytes -= len(delivery.message.payload)
         if outcome is None:

@@ -410,6 +410,7 @@ class Session:
             password=configuration.target.secrets.password,
             on_message=feed.receive,
             on_lost=lost,
+            on_released=feed.released,
             connect_timeout_seconds=self._connect_timeout_seconds,
         )
         feed.attach(connection)

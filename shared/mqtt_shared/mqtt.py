@@ -78,6 +78,7 @@ class Connection:
     QoS 2 is exactly once as long as the process lives: PUBREC takes the place of PUBACK (4.3.3, method B).
 
     `on_lost` is called once, when the connection ends other than by `close` after `open` has returned.
+    `on_released` is called with the packet id of each PUBREL: that message of QoS 2 will not be sent again.
     `addresses` are connected to in place of resolving the host.
     """
 
@@ -89,6 +90,7 @@ class Connection:
         password: str | None = None,
         on_message: Callable[[Message], None],
         on_lost: Callable[[Refusal], None] | None = None,
+        on_released: Callable[[int], None] | None = None,
         connect_timeout_seconds: float = 10,
         max_inflight: int | None = None,
         addresses: Sequence[str] | None = None,
@@ -106,6 +108,7 @@ class Connection:
         self._addresses = addresses
         self._on_message = on_message
         self._on_lost = on_lost
+        self._on_released = on_released
         self._timeout_seconds = connect_timeout_seconds
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
@@ -465,7 +468,10 @@ class Connection:
             self._publish_received(None, None, message)
 
     def _pubrel_received(self) -> int:
-        return self._paho.ack(int.from_bytes(self._paho._in_packet["packet"][:2]), _EXACTLY_ONCE)
+        mid = int.from_bytes(self._paho._in_packet["packet"][:2])
+        if self._on_released:
+            self._on_released(mid)
+        return self._paho.ack(mid, _EXACTLY_ONCE)
 
 
 class _Client(aiomqtt.Client):

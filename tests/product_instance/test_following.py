@@ -35,14 +35,14 @@ def sub(subscription_id: int, topic: str, **fields: Any) -> Subscription:
 
 
 @asynccontextmanager
-async def load(connection: Connection, topic: str) -> AsyncGenerator[list[int]]:
-    """Publish numbered messages at QoS 1 as fast as they are acknowledged, as long as the block lasts."""
+async def load(connection: Connection, topic: str, qos: int = 1) -> AsyncGenerator[list[int]]:
+    """Publish numbered messages as fast as they are acknowledged, as long as the block lasts."""
     sent = list[int]()
     over = asyncio.Event()
 
     async def publish() -> None:
         while not over.is_set():
-            await connection.publish(topic, str(len(sent)).encode(), qos=1)
+            await connection.publish(topic, str(len(sent)).encode(), qos=qos)
             sent.append(len(sent))
             await asyncio.sleep(0.001)
 

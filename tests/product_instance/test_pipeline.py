@@ -294,6 +294,26 @@ async def test_the_same_connection_delivers_again_what_takes_long() -> None:
     assert (work.worked, acks.acked) == ([1], [1])
 
 
+async def test_qos_2_is_remembered_until_the_broker_releases_it() -> None:
+    work = Work()
+    _, connect = made(work)
+    first, acks = connect()
+    first.receive(message(1, qos=2))
+    await turns()
+    await work.end(1)
+    assert acks.acked == [1]
+    # PUBREC got lost with the connection.
+    second, acks = connect(first)
+    second.receive(message(1, qos=2, duplicate=True))
+    await turns()
+    assert (work.worked, acks.acked) == ([1], [1])
+    second.released(1)
+    second.receive(message(1, qos=2, duplicate=True))
+    await turns()
+    await work.end(1)
+    assert (work.worked, acks.acked) == ([1, 1], [1, 1])
+
+
 async def test_a_broker_without_a_window_is_held_up() -> None:
     gate = asyncio.Semaphore(0)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +21,7 @@ from .conftest import PRODUCT, Control, applied, publisher, received, with_actio
 from .test_following import COLLECT, collect, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from deploy.local.nats import Nats
@@ -67,6 +69,71 @@ async def test_a_lost_connection_comes_back_with_its_subscriptions(
             assert list(dict.fromkeys(seen)) == [*numbers, -1]
             assert len(seen) - len(numbers) < 10
         assert instance.heartbeat().connection_error is None
+
+
+@contextmanager
+def no_room_on_disk() -> Generator[None]:
+    """The system refuses each write to a file of this process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("fault", ["full", "not a folder"])
+async def test_without_a_state_dir_it_goes_on_and_says_so(
+    fault: str,
+    control: Control,
+    mosquitto: Broker,
+    topic: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "state"
+    if fault == "not a folder":
+        folder.write_text("in the way")
+    settings = control.settings(folder)
+    at = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
+    await control.put(control.snapshot(at, sub(f"{topic}/a")))
+    with no_room_on_disk() if fault == "full" else nullcontext():
+        instance = ProductInstance(settings)
+        async with instance, publisher("127.0.0.1", mosquitto.port) as mqtt:
+            await applied(instance, 1)
+            await control.put(control.snapshot(at, sub(f"{topic}/b")))
+            await applied(instance, 2)
+            await mqtt.publish(f"{topic}/b", b"", qos=1)
+            await eventually(lambda: received(instance) == 1)
+            await eventually(lambda: "cannot write to STATE_DIR" in caplog.text)
+    assert "cannot be kept" in caplog.text
+
+
+async def test_qos_2_is_exactly_once_as_long_as_the_process_lives(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    instance = ProductInstance(control.settings(tmp_path))
+    seen = collect(instance)
+    async with (
+        TcpProxy("127.0.0.1", mosquitto.port) as proxy,
+        instance,
+        publisher("127.0.0.1", mosquitto.port) as mqtt,
+    ):
+        broker = BrokerSettings(host="127.0.0.1", port=proxy.port, clean_session=False)
+        topics = Topics(use_shared=False, shared_group=None, qos=2)
+        await control.put(control.snapshot(broker, with_actions(sub(f"{topic}/a"), COLLECT), topics=topics))
+        await applied(instance, 1)
+        async with load(mqtt, f"{topic}/a", qos=2) as numbers:
+            for _ in range(4):
+                done = len(numbers)
+                await eventually(lambda at=done: len(numbers) > at + 20)
+                proxy.cut()
+                await eventually(lambda: not instance.heartbeat().connected)
+                await eventually(lambda: instance.heartbeat().connected, timeout=10)
+        await eventually(lambda: len(seen) >= len(numbers))
+        assert seen == numbers
 
 
 async def test_a_broker_that_restarts(
