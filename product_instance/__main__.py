@@ -64,7 +64,7 @@ def run(**given: Any) -> None:
 @main.command(epilog=_EXIT_CODES)
 @options(InstanceSettings)
 def check(**given: Any) -> None:
-    """Check the settings, open the snapshot of the product, and try the broker; changes nothing."""
+    """Check the settings, the snapshot, the broker and the actions; changes nothing."""
     _carry_out(_check(_start(InstanceSettings, given)))
 
 
@@ -226,11 +226,15 @@ async def _check(settings: InstanceSettings) -> None:
     click.echo(f"configuration: revision {configuration.revision} from {configuration.source}")
     if seen.fault:
         raise RejectedError(seen.fault)
-    if configuration.target.broker is None:
+    broker = configuration.target.broker
+    if broker is None:
         click.echo("broker: none, the configuration says to consume nothing")
         return
     await seen.try_broker(configuration)
-    click.echo(f"broker: connected to {configuration.target.broker.host}:{configuration.target.broker.port}")
+    click.echo(f"broker: connected to {broker.host}:{broker.port}")
+    if found := seen.concerns(configuration):
+        raise RejectedError("\n".join(found))
+    click.echo("actions: all can run here")
 
 
 async def _show(settings: InstanceSettings) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mqtt_shared.messages import decode
 from mqtt_shared.mqtt import Connection, ConnectRefusedError
+from mqtt_shared.outgoing import BUILT_IN
 
 from .actions import Actions, load_modules
+from .core.concerns import concerns
 from .core.configuration import Configuration, Reader, RejectedError
 from .settings import InstanceSettings, secret, variables
 from .state import State
@@ -29,6 +31,14 @@ class Inspection:
         self.stored: Configuration | None = None
         self.fault: str | None = None
         self._timeout_seconds = settings.connect_timeout_seconds
+        self._has_mail = bool(settings.smtp_url and settings.smtp_from)
+        actions = Actions()
+        load_modules(settings.action_modules, actions)
+        self._types = {*BUILT_IN, *actions.types}
+
+    def concerns(self, configuration: Configuration) -> list[str]:
+        """What will not work of its actions, one line each."""
+        return list(concerns(configuration.target, self._types, has_mail=self._has_mail))
 
     def shown(self) -> dict[str, Any]:
         """Both configurations for printing; a snapshot's secrets are sealed and left out."""
@@ -84,11 +94,10 @@ async def inspect(settings: InstanceSettings) -> Inspection:
     Raises:
         InvalidSettingsError: a module in ACTIONS cannot be used.
     """
-    load_modules(settings.action_modules, Actions())
+    seen = Inspection(settings)
     instance_id, raw = State.peek(settings.state_dir, settings.product_id, settings.instance_id)
     known = variables(settings, instance_id or "instance")
     reader = Reader(settings.product_id, secret(settings.product_key), known)
-    seen = Inspection(settings)
     try:
         seen.stored = reader.read(raw, "disk") if raw else None
         await _read_nats(settings, reader, seen)

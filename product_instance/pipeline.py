@@ -39,6 +39,7 @@ _BURST_JOBS = 256
 _EXACTLY_ONCE = 2
 _PATIENCE_SECONDS = 1.0
 """How long a message that is held up keeps those after it from being acknowledged."""
+_MANY_UNACKED = 10
 _MOST_UNACKED = 4096
 _MOST_UNACKED_BYTES = 64 * 1024 * 1024
 """What one connection may bring in before it is no longer read: the bound where a broker has none."""
@@ -318,6 +319,7 @@ class Feed:
             elif self._is_overdue(oldest):
                 oldest.overtaken = True
                 order.popleft()
+                self._pipeline.tell_of_slowness(oldest, len(self._unacked))
             else:
                 return
 
@@ -389,7 +391,7 @@ class Pipeline:
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
         self._is_waking = False
-        self._drops = Throttle(60)
+        self._said = Throttle(60)
         self.dropped = 0
 
     def put(self, delivery: Delivery) -> None:
@@ -413,12 +415,22 @@ class Pipeline:
         """No room: QoS 0 is at most once (MQTT 3.1.1, 4.3.1)."""
         self.dropped += 1
         delivery.unfinished -= 1
-        if self._drops.allows(route.name, delivery.received_at):
+        if self._said.allows(route.name, delivery.received_at):
             log.warning(
                 "more messages of QoS 0 than the actions can keep up with: dropping",
                 subscription=route.name,
                 topic=delivery.message.topic,
                 dropped=self.dropped,
+            )
+
+    def tell_of_slowness(self, delivery: Delivery, unacked: int) -> None:
+        """Somebody who wonders why other subscriptions get no messages finds the reason in the log."""
+        if unacked >= _MANY_UNACKED and self._said.allows("slow", delivery.received_at):
+            log.warning(
+                "messages take long; the broker may hold back others until they are done",
+                subscriptions=[route.name for route in delivery.routes],
+                topic=delivery.message.topic,
+                unacknowledged=unacked,
             )
 
     def _enqueue(self, delivery: Delivery, route: Route) -> None:

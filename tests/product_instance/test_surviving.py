@@ -401,3 +401,18 @@ async def test_check_and_show_config(
     assert "hidden" not in output
     assert "sealed" not in output
     assert not list(tmp_path.glob("snapshot-*"))
+    broken: list[dict[str, Any]] = [
+        {"type": "of_nobody"},
+        {"type": "smtp_email", "config": {"to": "{{ secrets.nobody }}"}},
+        {"type": "mqtt_publish", "config": {"topic": "{{ topic"}},
+    ]
+    await control.put(control.snapshot(at, with_actions(sub(f"{topic}/a"), *broken)))
+    code, output = await ends("check")
+    assert code == 1
+    for words in (
+        "action 0: nothing here runs",
+        "SMTP_URL",
+        "no secret 'nobody'",
+        "action 2: config.topic: ",
+    ):
+        assert words in output
