@@ -24,6 +24,7 @@ from mqtt_shared.mqtt import (
     SubscribeRefusedError,
 )
 from mqtt_shared.refusals import CLOSED_EARLY, Attempt, Refusal, explain, tls_required
+from mqtt_shared.tls import Tls
 
 from .core.network import SETTING
 
@@ -132,7 +133,7 @@ class _Test:
         try:
             link = await dial(
                 attempt,
-                verify_cert=False,
+                tls=Tls(verify_cert=False),
                 addresses=self._addresses,
                 timeout_seconds=min(self._left, _PROBE_SECONDS),
             )

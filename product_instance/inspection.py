@@ -69,6 +69,7 @@ def visit(configuration: Configuration, timeout_seconds: float) -> Connection:
         broker,
         client_id=f"visit-{secrets.token_hex(6)}",
         password=configuration.target.secrets.password,
+        client_key=configuration.target.secrets.client_key,
         on_message=_ignore,
         connect_timeout_seconds=timeout_seconds,
     )

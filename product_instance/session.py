@@ -408,6 +408,7 @@ class Session:
             broker,
             client_id=client_id,
             password=configuration.target.secrets.password,
+            client_key=configuration.target.secrets.client_key,
             on_message=feed.receive,
             on_lost=lost,
             on_released=feed.released,

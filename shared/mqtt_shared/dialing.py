@@ -1,4 +1,4 @@
-"""A connected socket to a broker: name resolution, TCP and TLS in the event loop.
+"""A connected socket to a broker: name resolution, TCP, TLS and WebSocket in the event loop.
 
 Everything can be cancelled at any point and then leaves no socket open.
 """
@@ -11,8 +11,17 @@ import ipaddress
 import socket
 import ssl
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from .refusals import NotMqttError
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI
+
+from .refusals import WebSocketError
+from .tls import Tls, context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,99 +31,107 @@ if TYPE_CHECKING:
 __all__ = ["Link", "dial", "resolve"]
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
-_CHUNK_BYTES = 65_536
-# MQTT 3.1.1, 3.2.1: type and length, then flags and return code.
-_CONNACK = b"\x20\x02"
-_CONNACK_BYTES = 4
+# Some hundred small messages: after so many, other tasks of the loop get their turn.
+_CHUNK_BYTES = 16_384
+_MOST_WAITING_BYTES = 262_144
 # A dead host is noticed after about this many seconds, also while no MQTT packet is due.
 _IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 15, 5, 3
+# What may stand in the path of a URL as it is (RFC 3986, 3.3), and what is quoted already.
+_PATH = "/%?=&:@!$'()*+,;~-._"
 
 
 class Link:
     """A connected, non-blocking socket, in the shape that paho wants.
 
-    Reads a chunk at a time and hands it out in the small pieces that paho asks for. Keeps what paho forgets:
-    the first bytes of the answer to CONNECT, and the error that ended the connection.
+    What is written waits until `flush`, so that all that a turn of the loop writes goes out together. paho
+    reads only what it is handed.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._buffer = b""
+        self._out = bytearray()
+        self._handed = b""
         self._position = 0
         self._pending = sock.pending if isinstance(sock, ssl.SSLSocket) else int
-        self.head = b""
-        """The first four bytes received: the CONNACK."""
-        self.error: Exception | None = None
         self.lingers = False
         """`close` ends our side only; `drain` then waits for the broker's."""
 
-    def recv(self, size: int) -> bytes:
-        """At most `size` bytes; `b""` at the end of the stream.
+    # From the broker
+
+    def read(self, wanted: int = 0) -> bytes:
+        """What has come, up to a chunk or the `wanted` bytes.
 
         Raises:
             BlockingIOError: nothing to read now.
-            OSError: the connection is broken, or no MQTT broker answers.
+            EOFError: the broker closed the connection.
+            OSError: the connection is broken.
         """
-        # The hot path: three times a packet.
-        start = self._position
-        if start >= len(self._buffer):
-            self._buffer, start = self._fill(), 0
-        end = self._position = start + size
-        return self._buffer[start:end]
-
-    def _fill(self) -> bytes:
         try:
-            data = self._sock.recv(_CHUNK_BYTES)
-            if _QUICKACK is not None and len(data) < _CHUNK_BYTES:
-                # A broker with Nagle's algorithm on holds its next packet until this one is acknowledged,
-                # and the system delays that by 40 ms unless told otherwise each time (Linux, tcp(7)).
-                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            if len(self.head) < _CONNACK_BYTES:
-                self._check_head(data)
+            data = self._sock.recv(max(_CHUNK_BYTES, wanted))
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             raise BlockingIOError from None
-        except OSError as error:
-            self.error = error
-            raise
         if not data:
-            self.error = EOFError("the broker closed the connection")
+            raise EOFError("the broker closed the connection")
+        if _QUICKACK is not None and len(data) < _CHUNK_BYTES:
+            # A broker with Nagle's algorithm on holds its next packet until this one is acknowledged,
+            # and the system delays that by 40 ms unless told otherwise each time (Linux, tcp(7)).
+            self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         return data
-
-    def _check_head(self, data: bytes) -> None:
-        self.head += data[: _CONNACK_BYTES - len(self.head)]
-        # paho would wait for as many bytes as the second one happens to say.
-        if not _is_connack(self.head):
-            raise NotMqttError(self.head)
-
-    @property
-    def return_code(self) -> int | None:
-        """The CONNACK's, once it is here."""
-        return self.head[3] if len(self.head) == _CONNACK_BYTES and _is_connack(self.head) else None
 
     @property
     def has_more(self) -> bool:
         """Are there bytes that the event loop does not know of?"""
-        if self._position < len(self._buffer):
-            return True
         return self._pending() > 0
+
+    # To the broker
+
+    def write(self, data: bytes) -> None:
+        """Send with the next `flush`."""
+        self._out += data
+
+    @property
+    def is_waiting(self) -> bool:
+        """Is there something to flush?"""
+        return bool(self._out)
+
+    def flush(self) -> None:
+        """Send what the system takes now.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            while self._out:
+                del self._out[: self._sock.send(self._out)]
+
+    # What paho calls
+
+    def hand(self, packet: bytes) -> None:
+        """The one packet that paho reads next."""
+        self._handed, self._position = packet, 0
+
+    def recv(self, size: int) -> bytes:
+        """At most `size` bytes of what was handed over.
+
+        Raises:
+            BlockingIOError: that was all.
+        """
+        start = self._position
+        if start >= len(self._handed):
+            raise BlockingIOError
+        end = self._position = start + size
+        return self._handed[start:end]
 
     def send(self, data: bytes) -> int:
         """How many bytes were taken.
 
         Raises:
-            BlockingIOError: none now.
-            OSError: the connection is broken.
+            BlockingIOError: none now, the system has to take some first.
         """
-        try:
-            return self._sock.send(data)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
-            raise BlockingIOError from None
-        except OSError as error:
-            # A peer that closed on us may have said why: a TLS alert, or a CONNACK.
-            with contextlib.suppress(OSError):
-                self._fill()
-            self.error = self.error or error
-            raise
+        if len(self._out) > _MOST_WAITING_BYTES:
+            raise BlockingIOError
+        self.write(data)
+        return len(data)
 
     def fileno(self) -> int:
         """The file descriptor; -1 when closed."""
@@ -125,24 +142,28 @@ class Link:
         assert not flag
 
     def close(self) -> None:
-        """Close the socket; when it lingers, end only our side of the stream."""
-        if self.lingers:
-            with contextlib.suppress(OSError):
-                self._sock.shutdown(socket.SHUT_WR)
-        else:
+        """Close the socket, unless it lingers."""
+        if not self.lingers:
             self.abort()
+
+    # The end
 
     def abort(self) -> None:
         """Close the socket at once."""
         self._sock.close()
 
     async def drain(self) -> None:
-        """Wait for the end of the broker's side.
+        """Send what is left, end our side of the stream, and wait for the end of the broker's.
 
         A socket closed with bytes unread sends RST, and that takes our last acknowledgements with it.
         """
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
+            self.flush()
+            while self.is_waiting:
+                await _ready(self._sock, loop.add_writer, loop.remove_writer)
+                self.flush()
+            self._sock.shutdown(socket.SHUT_WR)
             while self._sock.fileno() >= 0:
                 await _ready(self._sock, loop.add_reader, loop.remove_reader)
                 if not self._sock.recv(_CHUNK_BYTES):
@@ -159,8 +180,88 @@ class Link:
         return about
 
 
-def _is_connack(head: bytes) -> bool:
-    return _CONNACK.startswith(head[:2])
+class WebSocketLink(Link):
+    """The same in the binary frames of a WebSocket (MQTT 5, section 6; RFC 6455)."""
+
+    def __init__(self, sock: socket.socket, attempt: Attempt, path: str) -> None:
+        super().__init__(sock)
+        place = WebSocketURI(attempt.use_tls, attempt.host, attempt.port, quote(path, safe=_PATH), "")
+        self._protocol = ClientProtocol(place, subprotocols=[Subprotocol("mqtt")], max_size=None)
+        self._plain = bytearray()
+        self._early = b""
+
+    async def shake_hands(self) -> None:
+        """Turn the connection into a WebSocket.
+
+        Raises:
+            WebSocketError: the answer is another.
+            OSError, EOFError: the connection is broken.
+        """
+        loop = asyncio.get_running_loop()
+        self._protocol.send_request(self._protocol.connect())
+        self.flush()
+        while self._protocol.state is State.CONNECTING:
+            await _ready(self._sock, loop.add_reader, loop.remove_reader)
+            with contextlib.suppress(BlockingIOError):
+                self._early += self.read()
+            self._check_answer()
+
+    def _check_answer(self) -> None:
+        if error := self._protocol.handshake_exc:
+            response = getattr(error, "response", None)
+            status = response.status_code if isinstance(response, Response) else None
+            raise WebSocketError(str(error), status) from None
+
+    def read(self, wanted: int = 0) -> bytes:
+        """As `Link.read`.
+
+        Raises:
+            WebSocketError: the broker closed the WebSocket, and may have said why.
+        """
+        if self._early:
+            data, self._early = self._early, b""
+            return data
+        while True:
+            self._protocol.receive_data(super().read(wanted))
+            data = self._payload()
+            self.flush()
+            if data:
+                return data
+
+    def _payload(self) -> bytes:
+        frames = [event for event in self._protocol.events_received() if isinstance(event, Frame)]
+        data = b"".join(frame.data for frame in frames if frame.opcode in (Opcode.BINARY, Opcode.CONT))
+        closed = self._protocol.close_rcvd or self._protocol.close_sent
+        if closed and not data and not self.lingers:
+            raise WebSocketError(f"closed with {closed}", None)
+        return data
+
+    @property
+    def has_more(self) -> bool:
+        """Are there bytes that the event loop does not know of?"""
+        return bool(self._early) or super().has_more
+
+    def write(self, data: bytes) -> None:
+        """Send with the next `flush`."""
+        self._plain += data
+
+    @property
+    def is_waiting(self) -> bool:
+        """Is there something to flush?"""
+        return bool(self._plain or self._out)
+
+    def flush(self) -> None:
+        """Send what the system takes now, in one frame.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        if self._plain and self._protocol.state is State.OPEN:
+            self._protocol.send_binary(bytes(self._plain))
+            self._plain.clear()
+        for piece in self._protocol.data_to_send():
+            self._out += piece
+        super().flush()
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -179,16 +280,18 @@ async def resolve(host: str, port: int) -> list[str]:
 async def dial(
     attempt: Attempt,
     *,
-    verify_cert: bool = True,
+    tls: Tls | None = None,
+    websocket_path: str | None = None,
     addresses: Sequence[str] | None = None,
     timeout_seconds: float = 10,
 ) -> Link:
-    """Connect, and do the TLS handshake when `attempt.use_tls`; keeps `attempt.stage` up to date.
+    """Connect, do the TLS handshake when `attempt.use_tls`, and that of a WebSocket when there is a path;
+    keeps `attempt.stage` up to date.
 
     With `addresses` the host is not resolved again; the certificate must be for the host all the same.
 
     Raises:
-        OSError, UnicodeError, TimeoutError: as it failed; `refusals.explain` puts it in words.
+        OSError, EOFError, ValueError, TimeoutError: as it failed; `refusals.explain` puts it in words.
     """
     async with asyncio.timeout(timeout_seconds):
         attempt.stage = "resolve"
@@ -198,12 +301,17 @@ async def dial(
         try:
             if attempt.use_tls:
                 attempt.stage = "tls"
-                sock = await _start_tls(sock, attempt.host, verify_cert=verify_cert)
+                sock = await _start_tls(sock, attempt.host, tls or Tls())
+            link = Link(sock)
+            if websocket_path is not None:
+                attempt.stage = "websocket"
+                link = WebSocketLink(sock, attempt, websocket_path)
+                await link.shake_hands()
         except BaseException:
             sock.close()
             raise
         attempt.stage = "connack"
-        return Link(sock)
+        return link
 
 
 async def _connect_first(addresses: Sequence[str], port: int, timeout_seconds: float) -> socket.socket:
@@ -243,24 +351,15 @@ def _tune(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-async def _start_tls(sock: socket.socket, host: str, *, verify_cert: bool) -> ssl.SSLSocket:
-    # Reading the certificates of the system takes tens of milliseconds.
-    context = await asyncio.to_thread(_context, verify_cert=verify_cert)
-    secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+async def _start_tls(sock: socket.socket, host: str, tls: Tls) -> ssl.SSLSocket:
+    made = await asyncio.to_thread(context, tls)
+    secure = made.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     try:
         await _handshake(secure)
     except BaseException:
         secure.close()
         raise
     return secure
-
-
-def _context(*, verify_cert: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if not verify_cert:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def _handshake(secure: ssl.SSLSocket) -> None:

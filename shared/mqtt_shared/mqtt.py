@@ -1,9 +1,10 @@
-"""One connection to an MQTT 3.1.1 broker. The only module that touches aiomqtt and paho.
+"""One connection to an MQTT broker, 3.1.1 or 5. The only module that touches aiomqtt and paho.
 
 aiomqtt keeps the calls that wait for an answer (SUBSCRIBE, UNSUBSCRIBE, PUBLISH), paho the protocol.
 Connecting, reading, writing and ending are done here: with aiomqtt alone a message is acknowledged before
-the work, some refusals show only as a time-out, and a cancelled attempt leaves its socket open. Both
-libraries are pinned exactly; a test checks every private name that is used here.
+the work, some refusals show only as a time-out, and a cancelled attempt leaves its socket open. PUBLISH is
+decoded here and acknowledged here; every other packet goes to paho. Both libraries are pinned exactly; a
+test checks every private name that is used here.
 """
 
 from __future__ import annotations
@@ -11,14 +12,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import aiomqtt
-from msgspec import Struct
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from .dialing import Link, dial
-from .refusals import Attempt, ConnackError, NotMqttError, Refusal, explain
+from .packets import EXACTLY_ONCE, MalformedPacketError, Message, Stream, puback
+from .refusals import (
+    Attempt,
+    ConnackError,
+    EndedByBrokerError,
+    NotMqttError,
+    Refusal,
+    explain,
+    not_subscribed,
+)
+from .tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
@@ -48,24 +61,13 @@ class ConnectionLostError(Exception):
     """The connection is gone, or was closed, before the broker answered."""
 
 
-class Message(Struct, gc=False):
-    """One PUBLISH from the broker. `mid` is its packet id, 0 for QoS 0."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    duplicate: bool
-    mid: int
-    received_at: datetime
-
-
-# After so many packets in one go, other tasks get their turn.
-_BURST_PACKETS = 256
 _TICK_SECONDS = 1.0
 _CLOSE_SECONDS = 2.0
-_EXACTLY_ONCE = 2
 _KEEP_ALIVE_TIMEOUT = 141  # MQTT 5, 3.14.2.1: how paho names its own finding
+_CONNACK = 0x20
+_UNSUPPORTED_VERSION = 0x84
+# All that a broker of 3.1.1 can say to a client of 5 is its own return code 1 (3.1.1, 3.2.2.3).
+_OLD_BROKER = b"\x20\x02"
 
 
 class Connection:
@@ -76,6 +78,8 @@ class Connection:
     QoS 1 or 2 stays unacknowledged until `ack`, which should follow the order of receipt (MQTT 3.1.1, 4.6);
     whatever was not acknowledged comes again in the next connection of the session, also after a kill -9.
     QoS 2 is exactly once as long as the process lives: PUBREC takes the place of PUBACK (4.3.3, method B).
+
+    `client_key`: PEM, the key of `broker.client_certificate`.
 
     `on_lost` is called once, when the connection ends other than by `close` after `open` has returned.
     `on_released` is called with the packet id of each PUBREL: that message of QoS 2 will not be sent again.
@@ -88,6 +92,7 @@ class Connection:
         *,
         client_id: str,
         password: str | None = None,
+        client_key: str | None = None,
         on_message: Callable[[Message], None],
         on_lost: Callable[[Refusal], None] | None = None,
         on_released: Callable[[int], None] | None = None,
@@ -101,10 +106,23 @@ class Connection:
             "host": broker.host,
             "port": broker.port,
             "tls": broker.use_tls,
-            "protocol": "MQTT 3.1.1",
+            "protocol": f"MQTT {broker.protocol}",
         }
         self._broker = broker
-        self._attempt = Attempt(host=broker.host, port=broker.port, use_tls=broker.use_tls)
+        self._attempt = Attempt(
+            host=broker.host,
+            port=broker.port,
+            use_tls=broker.use_tls,
+            has_identity=broker.client_certificate is not None,
+            protocol=broker.protocol,
+        )
+        self._tls = Tls(
+            verify_cert=broker.verify_cert,
+            min_version=broker.tls_min_version,
+            ca_certificate=broker.ca_certificate,
+            client_certificate=broker.client_certificate,
+            client_key=client_key,
+        )
         self._addresses = addresses
         self._on_message = on_message
         self._on_lost = on_lost
@@ -112,9 +130,13 @@ class Connection:
         self._timeout_seconds = connect_timeout_seconds
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
+        self._stream = Stream(version_5=broker.protocol == "5")
+        self._head = b""
+        self._words = ""
+        self._max_inflight = max_inflight
         self._tick: asyncio.TimerHandle | None = None
         self._calls = set[asyncio.Timeout]()
-        self._writing = self._paused = self._closing = self._used = False
+        self._writing = self._flush_due = self._paused = self._closing = self._used = False
         self._is_up = False
         """From CONNACK on, before `open` returns: what is redelivered at once may be acknowledged at once."""
         self._said_goodbye = asyncio.Event()
@@ -154,7 +176,8 @@ class Connection:
     async def _connect(self) -> None:
         self._link = await dial(
             self._attempt,
-            verify_cert=self._broker.verify_cert,
+            tls=self._tls,
+            websocket_path=self._broker.websocket_path if self._broker.transport == "websockets" else None,
             addresses=self._addresses,
             timeout_seconds=self._timeout_seconds,
         )
@@ -162,11 +185,25 @@ class Connection:
             raise _closed_meanwhile()
         self.broker_info |= self._link.info
         # Does not block: the socket is connected already.
-        self._paho.connect(self._broker.host, self._broker.port, self._broker.keep_alive)
+        broker = self._broker
+        self._paho.connect(broker.host, broker.port, broker.keep_alive, **self._session())
+        if self._link.has_more:
+            self._loop.call_soon(self._read)
         await self._accepted
         if self._ended.done():
             # CONNACK and the end came in the same turn of the loop.
-            raise self._link.error or EOFError("closed right after CONNACK")
+            raise ConnectRefusedError(self._ended.result())
+
+    def _session(self) -> dict[str, Any]:
+        if self._broker.protocol != "5":
+            return {}
+        properties: Any = Properties(PacketTypes.CONNECT)
+        if not self._broker.clean_session:
+            # Without it the session ends with the connection (MQTT 5, 3.1.2.11.2).
+            properties.SessionExpiryInterval = self._broker.session_expiry_seconds
+        if self._max_inflight:
+            properties.ReceiveMaximum = self._max_inflight
+        return {"clean_start": self._broker.clean_session, "properties": properties}
 
     async def close(self) -> None:
         """Send what is waiting and DISCONNECT, and end the connection within two seconds; never raises."""
@@ -254,7 +291,11 @@ class Connection:
             self._fail(NotMqttError(b""))
             raise ConnectionLostError("The broker's SUBACK does not fit the SUBSCRIBE")
         results = dict(zip(filters, codes, strict=True))
-        if refused := {topic: _reason(code) for topic, code in results.items() if code.is_failure}:
+        if refused := {
+            topic: not_subscribed(int(code.value), self._words)
+            for topic, code in results.items()
+            if code.is_failure
+        }:
             raise SubscribeRefusedError(refused)
         return {topic: int(code.value) for topic, code in results.items()}
 
@@ -313,9 +354,12 @@ class Connection:
             return True
         if not self._is_up:
             return False
-        if message.qos == _EXACTLY_ONCE:
-            return self._send_pubrec(message.mid) == 0
-        return self._paho.ack(message.mid, message.qos) == 0
+        if message.qos == EXACTLY_ONCE:
+            return self._paho._send_pubrec(message.mid) == 0
+        assert self._link
+        self._link.write(puback(message.mid))
+        self._write_wanted()
+        return True
 
     # Back-pressure
 
@@ -327,12 +371,12 @@ class Connection:
         """
         if not self._paused and self._link and self._link.fileno() >= 0:
             self._loop.remove_reader(self._link.fileno())
-        self._paused = True
+        self._paused = self._stream.paused = True
 
     def resume(self) -> None:
         """Read again."""
         if self._paused and self._is_up and self._link:
-            self._paused = False
+            self._paused = self._stream.paused = False
             self._loop.add_reader(self._link.fileno(), self._read)
             # What was read from the socket already does not wake the event loop.
             self._loop.call_soon(self._read)
@@ -345,17 +389,14 @@ class Connection:
         paho.manual_ack_set(True)
         paho.on_connect = self._connack_received
         paho.on_disconnect = self._disconnected
-        paho.on_message = self._publish_received
         paho.on_socket_open = self._socket_opened
         paho.on_socket_close = self._socket_closing
         paho.on_socket_register_write = self._write_wanted
         paho.on_socket_unregister_write = self._write_done
         paho._create_socket = lambda: self._link
-        # QoS 2: paho would send PUBREC at once and deliver at PUBREL, and lose the message of a process that
-        # is killed in between. Here PUBREC waits for `ack`, and PUBREL is only answered.
-        self._send_pubrec = paho._send_pubrec
-        paho._send_pubrec = lambda _mid: 0  # pyright: ignore[reportUnknownLambdaType] - paho is untyped here
         paho._handle_pubrel = self._pubrel_received
+        self._suback_received = paho.on_subscribe
+        paho.on_subscribe = self._keep_words
         return paho
 
     def _socket_opened(self, _client: Any, _userdata: Any, link: Link) -> None:
@@ -366,20 +407,65 @@ class Connection:
         self._stop_writing(link)
 
     def _read(self) -> None:
-        link, read_packet, exactly_once = self._link, self._paho.loop_read, self._paho._in_messages
+        link, stream = self._link, self._stream
         assert link
+        if self._paused or link.fileno() < 0:
+            return
         try:
-            for _ in range(_BURST_PACKETS):
-                if self._paused or read_packet() != 0:
-                    return
-                if exactly_once:
-                    self._take_exactly_once()
-                if not link.has_more:
-                    return
+            # What was left when reading paused comes first.
+            self._take()
+            stream.feed(self._received(link))
+            self._take()
+        except BlockingIOError:
+            return
+        except (OSError, EOFError) as error:
+            self._fail(error)
         except Exception as error:
             self._broken(error)
         else:
-            self._loop.call_soon(self._read)
+            if link.has_more:
+                self._loop.call_soon(self._read)
+
+    def _received(self, link: Link) -> bytes:
+        data = link.read(self._stream.missing)
+        self._paho._last_bytes_received = time.monotonic()
+        if len(self._head) < len(_OLD_BROKER):
+            self._check_head(data)
+        return data
+
+    def _check_head(self, data: bytes) -> None:
+        self._head = (self._head + data)[:4]
+        # Told at once: the second byte of something else may promise a packet that never comes.
+        is_connack = self._head[0] == _CONNACK
+        if self._broker.protocol == "3.1.1":
+            is_connack = _OLD_BROKER.startswith(self._head[:2])
+        if not is_connack:
+            raise NotMqttError(self._head)
+
+    def _take(self) -> None:
+        try:
+            self._stream.take(self._on_message, self._packet_received, datetime.now(UTC))
+        except MalformedPacketError as error:
+            raise NotMqttError(b"") from error
+
+    def _packet_received(self, first: int, packet: bytes) -> None:
+        if first == _CONNACK and not self._accepted.done() and self._refused(packet):
+            return
+        if first != _CONNACK and not self._is_up and not self._accepted.done():
+            raise NotMqttError(packet[:4])
+        assert self._link
+        self._link.hand(packet)
+        self._paho.loop_read()
+
+    def _refused(self, packet: bytes) -> bool:
+        """Is it a return code of MQTT 3.1.1 other than 0, which paho does not tell in all cases?"""
+        if not packet.startswith(_OLD_BROKER):
+            return False
+        if self._broker.protocol == "5":
+            raise ConnackError(_UNSUPPORTED_VERSION, protocol="5")
+        if packet[3]:
+            raise ConnackError(packet[3])
+        return False
 
     def _broken(self, error: Exception) -> None:
         """paho or a handler raised: the stream of packets cannot be trusted any more."""
@@ -389,23 +475,35 @@ class Connection:
 
     def _write_wanted(self, *_: Any) -> None:
         # One turn later, so that all that a turn writes goes out together, without asking the selector.
-        self._loop.call_soon(self._write)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._write)
 
     def _write(self) -> None:
+        self._flush_due = False
         link = self._link
         assert link
+        if link.fileno() < 0:
+            return None
         try:
             self._paho.loop_write()
-            waiting = self._paho.socket() is link and self._paho.want_write()
+            link.flush()
+            waiting = link.is_waiting or (self._paho.socket() is link and self._paho.want_write())
+        except OSError as error:
+            # A peer that closed on us may have said why: a TLS alert, a CONNACK, a DISCONNECT.
+            self._read()
+            return self._fail(error)
         except Exception as error:
             return self._broken(error)
-        if waiting and not self._writing:
+        if not waiting:
+            self._stop_writing(link)
+        elif not self._writing:
             self._writing = True
             self._loop.add_writer(link.fileno(), self._write)
         return None
 
-    def _write_done(self, _client: Any, _userdata: Any, link: Link) -> None:
-        self._stop_writing(link)
+    def _write_done(self, *_: Any) -> None:
+        """paho has nothing more; the link may."""
 
     def _stop_writing(self, link: Link) -> None:
         if self._writing:
@@ -427,51 +525,45 @@ class Connection:
     # What paho tells
 
     def _connack_received(
-        self, _client: Any, _userdata: Any, flags: Any, reason: Any, _properties: Any
+        self, _client: Any, _userdata: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
-        # A refusal is told when paho has closed the connection.
-        if not reason.is_failure and not self._accepted.done():
-            self.session_present = bool(flags.session_present)
-            self._is_up = True
-            self._accepted.set_result(None)
-
-    def _disconnected(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._fail(self._cause(reason))
-
-    def _cause(self, reason: Any) -> BaseException:
-        link = self._link
-        assert link
-        if link.return_code:
-            return ConnackError(link.return_code)
-        if link.error:
-            return link.error
-        if reason.value == _KEEP_ALIVE_TIMEOUT:
-            return TimeoutError("no answer to PINGREQ")
-        return NotMqttError(link.head)
-
-    def _publish_received(self, _client: Any, _userdata: Any, message: Any) -> None:
-        self._on_message(
-            Message(
-                message.topic,
-                message.payload,
-                message.qos,
-                message.retain,
-                message.dup,
-                message.mid,
-                datetime.now(UTC),
+        if self._accepted.done():
+            return None
+        if reason.is_failure:
+            return self._fail(
+                ConnackError(
+                    int(reason.value), protocol=self._broker.protocol, words=_reason_string(properties)
+                )
             )
-        )
+        self.session_present = bool(flags.session_present)
+        self._is_up = True
+        self._accepted.set_result(None)
+        return None
 
-    def _take_exactly_once(self) -> None:
-        while self._paho._in_messages:
-            _, message = self._paho._in_messages.popitem(last=False)
-            self._publish_received(None, None, message)
+    def _keep_words(
+        self, client: Any, userdata: Any, mid: int, reason_codes: Any, properties: Any = None
+    ) -> None:
+        self._words = _reason_string(properties)
+        self._suback_received(client, userdata, mid, reason_codes, properties)
+
+    def _disconnected(self, _client: Any, _userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._fail(EndedByBrokerError(int(reason.value), _reason_string(properties)))
+        elif reason.value == _KEEP_ALIVE_TIMEOUT:
+            self._fail(TimeoutError("no answer to PINGREQ"))
+        else:
+            self._fail(NotMqttError(b""))
 
     def _pubrel_received(self) -> int:
         mid = int.from_bytes(self._paho._in_packet["packet"][:2])
         if self._on_released:
             self._on_released(mid)
-        return self._paho.ack(mid, _EXACTLY_ONCE)
+        return self._paho.ack(mid, EXACTLY_ONCE)
+
+
+def _reason_string(properties: Any) -> str:
+    """What the broker says of it (MQTT 5, 3.2.2.3.9)."""
+    return str(getattr(properties, "ReasonString", ""))
 
 
 class _Client(aiomqtt.Client):
@@ -488,15 +580,11 @@ def _client(broker: Broker, client_id: str, password: str | None, max_inflight: 
         identifier=client_id,
         username=broker.username or None,
         password=password,
-        clean_session=broker.clean_session,
-        protocol=aiomqtt.ProtocolVersion.V311,
+        clean_session=None if broker.protocol == "5" else broker.clean_session,
+        protocol=aiomqtt.ProtocolVersion.V5 if broker.protocol == "5" else aiomqtt.ProtocolVersion.V311,
         max_inflight_messages=max_inflight,
     )
 
 
 def _closed_meanwhile() -> ConnectionAbortedError:
     return ConnectionAbortedError("closed by close() while it was opening")
-
-
-def _reason(code: Any) -> str:
-    return f"the broker refused the subscription ({code}): check the access rules of this user"

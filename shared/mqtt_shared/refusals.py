@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from .messages import Protocol
+from .tls import TlsSettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -17,28 +20,50 @@ __all__ = [
     "CONNACK_DETAILS",
     "Attempt",
     "ConnackError",
+    "EndedByBrokerError",
     "NotMqttError",
     "Refusal",
+    "WebSocketError",
     "connack",
     "explain",
+    "not_subscribed",
     "tls_required",
 ]
 
 
 class ConnackError(ConnectionError):
-    """The broker answered CONNECT with a return code other than 0."""
+    """The broker answered CONNECT with a code other than 0; `words` are its own (MQTT 5)."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"CONNACK return code {code}")
+    def __init__(self, code: int, *, protocol: Protocol = "3.1.1", words: str = "") -> None:
+        super().__init__(f"CONNACK code {code}")
         self.rc = code
+        self.protocol: Protocol = protocol
+        self.words = words
+
+
+class EndedByBrokerError(ConnectionError):
+    """The broker ended the connection with a DISCONNECT (MQTT 5, 3.14); `words` are its own."""
+
+    def __init__(self, code: int, words: str = "") -> None:
+        super().__init__(f"DISCONNECT code {code}")
+        self.code = code
+        self.words = words
 
 
 class NotMqttError(ConnectionError):
-    """The first bytes that came back, in `head`, are no CONNACK of MQTT 3.1.1."""
+    """What came is not MQTT; `head` are its first bytes."""
 
     def __init__(self, head: bytes) -> None:
         super().__init__(f"the answer to CONNECT begins with {head!r}")
         self.head = head
+
+
+class WebSocketError(ConnectionError):
+    """The WebSocket was refused, with the HTTP `status` if there was one, or closed."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -56,7 +81,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
         return f"{self.error}: {self.details}"
 
 
-Stage = Literal["resolve", "connect", "tls", "connack", "connected"]
+Stage = Literal["resolve", "connect", "tls", "websocket", "connack", "connected"]
 
 
 class Attempt(Struct, kw_only=True):
@@ -65,6 +90,9 @@ class Attempt(Struct, kw_only=True):
     host: str
     port: int
     use_tls: bool = False
+    has_identity: bool = False
+    """Is a client certificate set?"""
+    protocol: Protocol = "3.1.1"
     stage: Stage = "resolve"
 
     @property
@@ -88,10 +116,68 @@ CONNACK_DETAILS = {
 _RETURN_CODES = {132: 1, 133: 2, 136: 3, 134: 4, 135: 5}
 
 
-def connack(code: int) -> Refusal:
-    """The refusal for a return code of MQTT 3.1.1's CONNACK."""
+# MQTT 5, 2.4 and the tables of CONNACK, SUBACK and DISCONNECT: what each code asks of the operator.
+_REASONS = {
+    0x00: "the broker ended the connection",
+    0x80: "the broker gives no reason",
+    0x81: "the broker takes our packet for malformed",
+    0x82: "the broker sees a breach of the protocol",
+    0x83: "the broker does not accept it",
+    0x84: "Unsupported protocol version: set protocol to 3.1.1",
+    0x85: "Invalid client identifier: set another client_id",
+    0x86: "Bad username or password",
+    0x87: "Not authorized: check the access rules of this user at the broker",
+    0x88: "Server unavailable",
+    0x89: "the broker is busy",
+    0x8A: "this client is banned at the broker",
+    0x8B: "the broker is shutting down",
+    0x8C: "Bad authentication method",
+    0x8D: "the broker heard nothing for the time of keep_alive",
+    0x8E: "another client connected with the same client id: give each its own",
+    0x8F: "the broker takes this for an invalid filter: correct the topic",
+    0x90: "the broker takes a topic for invalid",
+    0x91: "the packet identifier is in use",
+    0x93: "more messages in flight than allowed",
+    0x94: "invalid topic alias",
+    0x95: "the packet is larger than the broker allows",
+    0x96: "messages come at a higher rate than the broker allows",
+    0x97: "a quota of this user at the broker is used up",
+    0x98: "an administrator of the broker ended it",
+    0x99: "the payload has another format than said",
+    0x9A: "the broker does not keep retained messages",
+    0x9B: "the broker does not support this QoS: lower qos",
+    0x9C: "use another server for now",
+    0x9D: "the server has moved: change host",
+    0x9E: "the broker does not support shared subscriptions: switch use_shared off",
+    0x9F: "connections come at a higher rate than the broker allows",
+    0xA0: "the connection has reached the longest time that the broker allows",
+    0xA1: "the broker does not support subscription identifiers",
+    0xA2: "the broker does not support wildcards: name each topic",
+}
+# Time alone may heal these.
+_PASSING = frozenset({0x80, 0x83, 0x88, 0x89, 0x8B, 0x8D, 0x93, 0x96, 0x97, 0x98, 0x9C, 0x9F, 0xA0})
+
+
+def _reason(code: int, words: str) -> str:
+    reason = _REASONS.get(code, "a reason unknown to MQTT 5")
+    return f"{reason} (the broker says: {words})" if words else reason
+
+
+def connack(code: int, *, protocol: Protocol = "3.1.1", words: str = "") -> Refusal:
+    """The refusal for the code of a CONNACK: a return code of MQTT 3.1.1, or a reason code of MQTT 5."""
+    error = f"Connection failed with code {code}"
+    if protocol == "5":
+        return Refusal(error=error, details=_reason(code, words), fatal=code not in _PASSING)
     details = CONNACK_DETAILS.get(code, "The broker refused the connection without a known reason")
-    return Refusal(error=f"Connection failed with code {code}", details=details, fatal=code != 3)
+    return Refusal(error=error, details=details, fatal=code != 3)
+
+
+def not_subscribed(code: int, words: str = "") -> str:
+    """Why a filter was refused, from its code in the SUBACK (MQTT 3.1.1 and 5, 3.9.3)."""
+    if code == 0x80:
+        told = f" (the broker says: {words})" if words else ""
+        return f"the broker refused the subscription{told}: check the access rules of this user"
+    return f"refused with code {code}: {_reason(code, words)}"
 
 
 def explain(error: BaseException, attempt: Attempt) -> Refusal:
@@ -120,6 +206,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _known(error: BaseException, attempt: Attempt) -> Refusal | None:
+    if isinstance(error, ConnackError):
+        return connack(error.rc, protocol=error.protocol, words=error.words)
     code = _return_code(error)
     if code is not None:
         return connack(code)
@@ -135,8 +223,8 @@ def _return_code(error: BaseException) -> int | None:
     if not isinstance(value, int):
         return None
     translated = _RETURN_CODES.get(value, value)
-    # paho's own error numbers look like return codes: only a ConnackError and a translated code are sure.
-    return translated if isinstance(error, ConnackError) or translated != value else None
+    # paho's own error numbers look like return codes: only a translated code is sure.
+    return translated if translated != value else None
 
 
 def _not_mqtt(error: BaseException, attempt: Attempt) -> Refusal:
@@ -145,11 +233,14 @@ def _not_mqtt(error: BaseException, attempt: Attempt) -> Refusal:
     if head.startswith(b"\x15\x03"):
         return tls_required(attempt)
     if attempt.stage == "connected":
-        details = f"{attempt.where} sent what is not MQTT 3.1.1: check the broker and what stands before it"
+        details = (
+            f"{attempt.where} sent what is not MQTT {attempt.protocol}: check the broker and what stands "
+            "before it"
+        )
         return Refusal(error="Protocol error", details=details)
     return Refusal(
         error="Not an MQTT broker",
-        details=f"{attempt.where} answers, but not with MQTT 3.1.1: check host and port",
+        details=f"{attempt.where} answers, but not with MQTT {attempt.protocol}: check host and port",
         fatal=True,
     )
 
@@ -191,6 +282,11 @@ _TIMEOUTS: dict[Stage, tuple[str, str]] = {
         "{where} takes connections but does not answer in TLS: switch use_tls off if it is a plain port, or "
         "use the broker's TLS port (often 8883)",
     ),
+    "websocket": (
+        "WebSocket handshake timed out",
+        "{where} takes connections but does not answer as a WebSocket: check transport, port and "
+        "websocket_path",
+    ),
     "connack": (
         "No CONNACK",
         "{where} takes connections but does not answer as an MQTT broker: check the port, and whether it "
@@ -211,6 +307,12 @@ def _timeout(_: BaseException, attempt: Attempt) -> Refusal:
 def _closed(_: BaseException, attempt: Attempt) -> Refusal:
     if attempt.stage == "tls":
         return _plain_port(attempt)
+    if attempt.stage == "websocket":
+        details = (
+            f"{attempt.where} closed the connection without answering as a WebSocket: check transport, port "
+            "and websocket_path"
+        )
+        return Refusal(error="Not a WebSocket", details=details, fatal=True)
     if attempt.stage == "connected":
         details = (
             f"{attempt.where} closed the connection: the broker stopped, ended this session, or another "
@@ -223,6 +325,29 @@ def _closed(_: BaseException, attempt: Attempt) -> Refusal:
         "or another protocol, and look into the broker's log"
     )
     return Refusal(error=CLOSED_EARLY, details=details)
+
+
+def _ended(error: BaseException, attempt: Attempt) -> Refusal:
+    assert isinstance(error, EndedByBrokerError)
+    title = {0x8B: "Server shutting down", 0x8E: "Session taken over"}.get(error.code, "Ended by the broker")
+    details = (
+        f"{attempt.where} ended the connection with code {error.code}: {_reason(error.code, error.words)}"
+    )
+    return Refusal(error=title, details=details, fatal=error.code not in {*_PASSING, 0x00, 0x8E})
+
+
+def _websocket(error: BaseException, attempt: Attempt) -> Refusal:
+    assert isinstance(error, WebSocketError)
+    if attempt.stage == "connected":
+        return Refusal(error="Connection lost", details=f"{attempt.where}: the WebSocket was {error}")
+    what = f"HTTP status {error.status}" if error.status else str(error)
+    details = f"{attempt.where} did not open a WebSocket ({what}): check transport, port and websocket_path"
+    passing = error.status is not None and error.status >= 500
+    return Refusal(error="WebSocket refused", details=details, fatal=not passing)
+
+
+def _tls_settings(error: BaseException, _: Attempt) -> Refusal:
+    return Refusal(error="TLS settings not usable", details=f"{error}: correct it", fatal=True)
 
 
 def _plain_port(attempt: Attempt) -> Refusal:
@@ -254,13 +379,13 @@ def _certificate(error: BaseException, attempt: Attempt) -> Refusal:
         )
         return Refusal(error="TLS certificate for another host", details=details, fatal=True)
     details = (
-        f"The certificate of {attempt.where} is not trusted ({error.verify_message}): add its authority to "
-        "the trusted certificates of this machine, or have the broker send its whole chain"
+        f"The certificate of {attempt.where} is not trusted ({error.verify_message}): set ca_certificate to "
+        "its authority, or have the broker send its whole chain"
     )
     return Refusal(error="TLS certificate not trusted", details=details, fatal=True)
 
 
-_CLIENT_CERTIFICATE_ALERTS = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE")
+_CLIENT_CERTIFICATE_ALERTS = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE", "UNKNOWN_CA")
 _PLAIN_ANSWERS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "UNEXPECTED_MESSAGE")
 _VERSION_ALERTS = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE")
 
@@ -270,14 +395,21 @@ def _tls(error: BaseException, attempt: Attempt) -> Refusal:
     if "EOF" in reason:
         return _closed(error, attempt)
     if any(alert in reason for alert in _CLIENT_CERTIFICATE_ALERTS):
+        if attempt.has_identity:
+            details = (
+                f"{attempt.where} does not accept our client_certificate ({reason}): use one that an "
+                "authority signed which the broker trusts"
+            )
+            return Refusal(error="TLS client certificate refused", details=details, fatal=True)
         details = (
-            f"{attempt.where} wants a TLS client certificate, which is not supported: use a listener of the "
-            "broker that asks for user name and password"
+            f"{attempt.where} wants a TLS client certificate: set client_certificate and client_key, or "
+            "use a listener of the broker that asks for user name and password"
         )
         return Refusal(error="TLS client certificate required", details=details, fatal=True)
     if any(alert in reason for alert in _VERSION_ALERTS):
         details = (
-            f"{attempt.where} and this client have no version of TLS in common: allow TLS 1.2 at the broker"
+            f"{attempt.where} and this client have no version of TLS in common: lower tls_min_version, or "
+            "allow a newer version at the broker"
         )
         return Refusal(error="TLS version not supported", details=details, fatal=True)
     if any(answer in reason for answer in _PLAIN_ANSWERS):
@@ -300,6 +432,9 @@ def _os_error(error: BaseException, attempt: Attempt) -> Refusal:
 # The first kind that fits counts: from the special to the general.
 _KINDS: list[tuple[type[BaseException], Callable[[BaseException, Attempt], Refusal]]] = [
     (NotMqttError, _not_mqtt),
+    (EndedByBrokerError, _ended),
+    (WebSocketError, _websocket),
+    (TlsSettingsError, _tls_settings),
     (ssl.SSLCertVerificationError, _certificate),
     (ssl.SSLEOFError, _closed),
     (ssl.SSLZeroReturnError, _closed),

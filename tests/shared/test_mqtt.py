@@ -55,6 +55,7 @@ def connection(server: Any, inbox: Inbox | None = None, **options: Any) -> Conne
         "on_message": inbox.messages.append,
         "on_lost": inbox.lost.append,
         "password": None,
+        "client_key": None,
         "connect_timeout_seconds": 5,
     }
     own = {name: options.pop(name) for name in list(options) if name in named or name == "addresses"}
