@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from mqtt_shared.conditions import holds
 from mqtt_shared.event import Event
@@ -37,6 +37,9 @@ log = get_logger(__name__)
 
 _HURRY_MESSAGES = 8
 _HURRY_SECONDS = 3.0
+_SLOW_SECONDS = 1.0
+_PROBE_SECONDS = 5.0
+_NOT_TRIED = "not tried: the actions of the subscription did not end in time, and too many messages waited"
 _MOST_WORDS = 2000
 
 
@@ -46,6 +49,8 @@ class Failure(Struct, frozen=True, kw_only=True):
     step: Step
     error: str
     attempts: int
+    seconds: float = 0
+    """How long the last attempt took."""
 
 
 class _Fault(NamedTuple):
@@ -94,13 +99,15 @@ class Attempts:
         """Null: it was carried out. `may_wait` tells whether there is time for another attempt."""
         attempts = 0
         while True:
+            started = monotonic()
             fault = await self._attempt(step, event, routing)
             if fault is None:
                 return None
             attempts += 1
             self._report(step, event, fault)
             if fault.permanent or attempts > step.retries or not may_wait():
-                return Failure(step=step, error=fault.error, attempts=attempts)
+                seconds = monotonic() - started
+                return Failure(step=step, error=fault.error, attempts=attempts, seconds=seconds)
             await self._pause(retry_delay(step, attempts, self._random))
 
     async def _attempt(self, step: Step, event: Event, routing: Routing) -> _Fault | None:
@@ -169,6 +176,9 @@ class Runner:
 
     An action that fails does not keep those after it from running. What failed for the last time goes to the
     dead letters before the message is acknowledged.
+
+    A circuit breaker: when actions of a subscription fail only after a while, and many of its messages wait,
+    one of them is tried every few seconds, and the rest go to the dead letters untried.
     """
 
     def __init__(
@@ -187,6 +197,8 @@ class Runner:
         self._book = book
         self._dead_letters = dead_letters
         self._product_id, self._instance_id = product_id, instance_id
+        self._probe_at: dict[int, float] = {}
+        """Subscriptions whose actions fail slowly, and when one of them is tried again."""
 
     async def work(self, job: Job) -> Outcome:
         """All actions of one message in one subscription."""
@@ -197,7 +209,7 @@ class Runner:
             if step.conditions and not holds(step.conditions, delivery.content[0]):
                 continue
             event = event or self._event(delivery, route)
-            failure = await self._attempts.run(step, event, delivery.routing, lambda: _may_wait(job))
+            failure = await self._run(job, step, event)
             if failure:
                 failures.append(failure)
             else:
@@ -208,6 +220,22 @@ class Runner:
         return Outcome(
             subscription_id=route.subscription_id, executed=executed, failed=len(failures), seconds=seconds
         )
+
+    async def _run(self, job: Job, step: Step, event: Event) -> Failure | None:
+        subscription_id = job.route.subscription_id
+        probe_at = self._probe_at.get(subscription_id)
+        if probe_at is not None and job.holds_up >= _HURRY_MESSAGES:
+            now = monotonic()
+            if now < probe_at:
+                return Failure(step=step, error=_NOT_TRIED, attempts=0)
+            self._probe_at[subscription_id] = now + _PROBE_SECONDS
+            step = structs.replace(step, timeout_seconds=min(step.timeout_seconds, _PROBE_SECONDS))
+        failure = await self._attempts.run(step, event, job.delivery.routing, lambda: _may_wait(job))
+        if failure is None:
+            self._probe_at.pop(subscription_id, None)
+        elif failure.seconds >= _SLOW_SECONDS:
+            self._probe_at[subscription_id] = monotonic() + _PROBE_SECONDS
+        return failure
 
     def settled(self, delivery: Delivery) -> None:
         """Count a message whose work is done."""
@@ -234,7 +262,7 @@ class Runner:
 
 
 def _may_wait(job: Job) -> bool:
-    """Retries give way while they hold up others: the broker sends only so many messages unacknowledged, and
+    """Failures give way while they hold up others: the broker sends only so many messages unacknowledged, and
     those that wait for a service that is down would be all of them.
     """
     waited = monotonic() - job.delivery.received_at

@@ -272,6 +272,34 @@ async def test_a_service_that_is_down_does_not_hold_up_others(
         await eventually(lambda: received(instance, 2) == 1, timeout=12)
 
 
+async def test_a_stuck_topic_does_not_hold_up_others_for_ever(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    """The breaker opens: most of what waits becomes dead letters untried."""
+    instance = ProductInstance(control.settings(tmp_path, drain_timeout_seconds=0.1))
+
+    @instance.action("stuck")
+    async def stuck(_event: Any, _action: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with instance, publisher("127.0.0.1", mosquitto.port) as mqtt:
+        action = {"type": "stuck", "timeout_seconds": 1.5, "retries": 0}
+        await control.put(
+            control.snapshot(at(mosquitto), sub(1, f"{topic}/stuck", action), sub(2, f"{topic}/good"))
+        )
+        await applied(instance, 1)
+        for _ in range(60):
+            await mqtt.publish(f"{topic}/stuck", b"", qos=1)
+        await mqtt.publish(f"{topic}/good", b"", qos=1)
+        await eventually(lambda: received(instance, 2) == 1, timeout=8)
+
+        async def most_are_untried() -> bool:
+            attempts = [each.attempts for each in await letters(control)]
+            return attempts[0] == 1 and attempts.count(0) > 20
+
+        await eventually(most_are_untried)
+
+
 async def test_dead_letters_wait_for_nats(
     own_nats: Nats, mosquitto: Broker, topic: str, tmp_path: Path
 ) -> None:
