@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
+from mqtt_shared import topics
 from mqtt_shared.logs import get_logger
 from mqtt_shared.mqtt import (
     Connection,
@@ -459,7 +460,14 @@ class Session:
             link.granted = dict(past.granted) if past.is_at(link.configuration) else {}
         link.possible |= self._leftover.filters.keys()
         # A filter that is subscribed as it should be is left alone: SUBSCRIBE sends retained messages again.
-        await link.subscribe({topic: qos for topic, qos in filters.items() if link.granted.get(topic) != qos})
+        # Shared ones have no retained messages (MQTT 5, 4.8.2), and Mosquitto forgets them when it restarts.
+        await link.subscribe(
+            {
+                topic: qos
+                for topic, qos in filters.items()
+                if link.granted.get(topic) != qos or topics.is_shared(topic)
+            }
+        )
         await link.unsubscribe((link.granted.keys() | link.possible) - filters.keys())
 
     async def _give_up(self, link: _Link, past: _Link | None) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "covers",
     "derive",
     "faults",
+    "is_shared",
     "matches",
     "overlap",
     "shared",
@@ -64,6 +65,11 @@ def derive(prefix: str, pattern: str, name: str) -> str:
 def shared(topic: str, group: str | None) -> str:
     """The filter of a shared subscription (MQTT 5, 4.8.2); a leading `/` of the topic stays."""
     return f"$share/{group}/{topic}" if group else topic
+
+
+def is_shared(topic_filter: str) -> bool:
+    """Does the broker deal the messages of this filter to the members of a group?"""
+    return topic_filter.startswith("$share/")
 
 
 def faults(template: str) -> list[str]:
