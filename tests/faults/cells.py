@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, structs
 
 from mqtt_shared.messages import Broker, Subscription, Topics
-from product_instance import Event, ProductInstance
+from product_instance import ProductInstance
 from tests.product_instance.conftest import Control, applied, with_actions
-from tests.support.waiting import eventually
 
-from .load import PERIOD_SECONDS, Load, Sent
-from .table import Row, count
+from .books import COLLECT, Books
+from .load import PERIOD_SECONDS, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from .table import Row
 
 _BURST = 50
 """On each topic, right before a change: more than the broker's window of 20 is still on its way then."""
-_WORK_SECONDS = 0.006
 
-PROTOCOLS = ("3.1.1",)
+PROTOCOLS = ("3.1.1", "5")
 SESSIONS = ("clean", "clean, own id", "persistent")
 LEAVE_ALONE = ("subscription added", "subscription removed", "topic renamed")
 CHANGES = (
@@ -132,7 +131,7 @@ def _sides(cell: Cell, place: Place, name: str) -> tuple[_Side, _Side]:
         "group renamed": lambda: subscribed(shared_group=f"{group}-2"),
         "client id": lambda: at(client_id=f"{name}-two"),
         "credentials": lambda: structs.replace(at(username="second"), password="password-2"),
-        "TLS": lambda: at(port=place.tls_port, use_tls=True, verify_cert=False),
+        "TLS": lambda: at(port=place.tls_port, use_tls=True),
         "keep-alive": lambda: at(keep_alive=30),
         "other port of the same broker": lambda: at(port=place.second_port),
         "other broker": lambda: at(port=place.other_port),
@@ -149,25 +148,18 @@ class Run:
 
     def __init__(self, cell: Cell, place: Place, name: str) -> None:
         self.cell, self.place, self.name = cell, place, name
-        self.seen = Counter[Sent]()
-        self._times: list[float] = []
         self._gaps: list[float] = []
         self._normal: list[float] = []
         self._control = Control(place.nats_url, name)
         self._instance = ProductInstance(
             self._control.settings(place.folder / name, instance_id=name, heartbeat_interval_seconds=5)
         )
-        self._instance.action("collect")(self._collect)
         topics = [f"{name}/{each}" for each in ("steady", "other", "renamed")]
         self._loads = {place.port: Load(place.port, topics, "a")}
         if cell.change == "other broker":
             self._loads[place.other_port] = Load(place.other_port, topics, "b")
-
-    async def _collect(self, event: Event, _action: Mapping[str, Any]) -> None:
-        self.seen[Sent(event.topic, event.payload)] += 1
-        if event.topic.endswith("steady"):
-            self._times.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(_WORK_SECONDS)
+        self._books = Books(*self._loads.values())
+        self._instance.action("collect")(self._books.collect)
 
     async def run(self) -> Row:
         """Change, change back, change again. What went wrong on the way stands in the row's note."""
@@ -191,17 +183,17 @@ class Run:
             for old, new in ((before, after), (after, before), (before, after)):
                 await self._breathe(self._normal)
                 await self._overload()
-                start = len(self._times)
+                start = len(self._books.times)
                 await self._switch(old, new)
                 await self._breathe(self._gaps, start)
-            await self._settle()
+            await self._books.settle()
         return ""
 
     async def _breathe(self, gaps: list[float], start: int | None = None) -> None:
         """A while under load; notes the longest pause, from message number `start` on."""
-        start = len(self._times) if start is None else start
+        start = len(self._books.times) if start is None else start
         await asyncio.sleep(15 * PERIOD_SECONDS)
-        times = [*self._times[start:], asyncio.get_running_loop().time()]
+        times = [*self._books.times[start:], asyncio.get_running_loop().time()]
         gaps.append(max(b - a for a, b in itertools.pairwise(times)) if len(times) > 1 else 99.0)
 
     async def _overload(self) -> None:
@@ -214,6 +206,9 @@ class Run:
             load.expect(self._topics(port, new) & (self._topics(port, old) if old else frozenset()))
         await self._put(new)
         await applied(self._instance, self._control.revision, timeout=10)
+        at_work = self._instance.heartbeat().broker_info
+        assert at_work
+        assert at_work["protocol"] == f"MQTT {self.cell.protocol}"
         for port, load in self._loads.items():
             load.expect(self._topics(port, new))
 
@@ -227,39 +222,18 @@ class Run:
 
     def _snapshot(self, side: _Side) -> Any:
         subscriptions = [
-            with_actions(Subscription(id=at, name=f"s{at}", topic=f"{self.name}/{name}"), {"type": "collect"})
+            with_actions(Subscription(id=at, name=f"s{at}", topic=f"{self.name}/{name}"), COLLECT)
             for at, name in enumerate(side.names, start=1)
         ]
         return self._control.snapshot(side.broker, *subscriptions, topics=side.topics)
 
-    async def _settle(self) -> None:
-        """Until nothing is missing, or nothing comes any more."""
-        for load in self._loads.values():
-            await load.stop()
-        while await self._something_new(3 if self._missing() else 0.3):
-            pass
-
-    def _missing(self) -> bool:
-        return any(load.owed - self.seen.keys() for load in self._loads.values())
-
-    async def _something_new(self, timeout: float) -> bool:
-        known = self.seen.total()
-        try:
-            return await eventually(lambda: self.seen.total() > known, timeout)
-        except AssertionError:
-            return False
-
     def _row(self, note: str) -> Row:
-        sent, delivered, duplicated = count(self._loads.values(), self.seen)
         quiet = self.cell.change in LEAVE_ALONE
-        return Row(
-            fault=self.cell.change,
+        return self._books.row(
+            self.cell.change,
             session=self.cell.session,
             topics="shared" if self.cell.shared else "plain",
             protocol=self.cell.protocol,
-            sent=sent,
-            delivered=delivered,
-            duplicated=duplicated,
             gap=max(self._gaps, default=0.0) if quiet else 0.0,
             normal_gap=max(self._normal, default=0.0) if quiet else 0.0,
             note=note,

@@ -35,10 +35,11 @@ class Load:
     may then have it twice, which is not the consumer's doing.
     """
 
-    def __init__(self, port: int, topics: Iterable[str], tag: str = "") -> None:
+    def __init__(self, port: int, topics: Iterable[str], tag: str = "m") -> None:
         self.topics = list(topics)
         self.expected: frozenset[str] = frozenset()
-        self.owed = set[Sent]()
+        self.owed = dict[Sent, float]()
+        """With the time of the acknowledgement, on the loop's clock."""
         self.resent = set[Sent]()
         self._port, self._tag = port, tag
         self._number = self._packet_id = 0
@@ -75,6 +76,11 @@ class Load:
         self.expected = frozenset(topics)
         for packet_id, (sent, owed) in list(self._pending.items()):
             self._pending[packet_id] = (sent, owed and sent.topic in self.expected)
+
+    def forgive(self, seconds: float) -> None:
+        """What was acknowledged just now is not owed: a broker that is killed had no time to write it."""
+        since = asyncio.get_running_loop().time() - seconds
+        self.owed = {sent: at for sent, at in self.owed.items() if at < since}
 
     def burst(self, count: int) -> None:
         """Publish so many on each topic at once."""
@@ -133,7 +139,7 @@ class Load:
     def _acknowledged(self, packet_id: int) -> None:
         sent, owed = self._pending.pop(packet_id)
         if owed:
-            self.owed.add(sent)
+            self.owed[sent] = asyncio.get_running_loop().time()
 
 
 def _field(text: str) -> bytes:

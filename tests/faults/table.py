@@ -9,10 +9,7 @@ import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterable, Sequence
-
-    from .load import Load, Sent
 
 FILE = Path(__file__).parents[2] / "build" / "faults.md"
 PROPERTY = "fault"
@@ -41,15 +38,6 @@ class Row(Struct, frozen=True, kw_only=True, order=True):
 
     def __str__(self) -> str:
         return " | ".join(_cells(self))
-
-
-def count(loads: Iterable[Load], seen: Counter[Sent]) -> tuple[int, int, int]:
-    """How many messages were owed, delivered, and delivered more often than sent."""
-    loads = list(loads)
-    owed = {sent for load in loads for sent in load.owed}
-    resent = {sent for load in loads for sent in load.resent}
-    again = sum(times - 1 for sent, times in seen.items() if sent not in resent)
-    return len(owed), len(owed & seen.keys()), again
 
 
 def _cells(row: Row) -> list[str]:

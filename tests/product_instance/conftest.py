@@ -64,6 +64,11 @@ class Control:
         if self._nats:
             await self._nats.close()
 
+    @property
+    def is_connected(self) -> bool:
+        """To NATS."""
+        return self._nats is not None and self._nats.is_connected
+
     def snapshot(
         self,
         broker: Broker | None,
