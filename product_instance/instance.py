@@ -29,6 +29,7 @@ from .core.configuration import Configuration, Reader, RejectedError
 from .core.counters import CounterBook
 from .deadletters import DeadLetters
 from .heartbeat import Heartbeats
+from .leftovers import Leftovers
 from .mail import Mailer
 from .pipeline import Pipeline
 from .runner import Runner
@@ -139,6 +140,7 @@ class ProductInstance:
             product_id=self.settings.product_id,
             instance_id=self.instance_id,
             on_lost=self._lost,
+            leftovers=Leftovers(self._state),
             connect_timeout_seconds=self.settings.connect_timeout_seconds,
         )
 

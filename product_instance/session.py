@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mqtt_shared.plan import Route
     from mqtt_shared.refusals import Refusal
 
+    from .leftovers import Leftovers
+
 __all__ = ["Session"]
 
 log = get_logger(__name__)
@@ -47,8 +49,11 @@ _MOST_FORMER = 1000
 class _Link:
     """One connection, the messages that come in on it, and what is known of its session at the broker."""
 
-    def __init__(self, configuration: Configuration, connection: Connection, feed: Feed) -> None:
+    def __init__(
+        self, configuration: Configuration, connection: Connection, feed: Feed, leftovers: Leftovers | None
+    ) -> None:
         self.configuration = configuration
+        self._leftovers = leftovers
         self.connection = connection
         self.feed = feed
         self.connected_at: datetime | None = None
@@ -67,6 +72,13 @@ class _Link:
         broker = self.configuration.target.broker
         return broker is not None and not broker.clean_session
 
+    @property
+    def session_name(self) -> str:
+        """What the session at the broker is known by on disk."""
+        broker = self.configuration.target.broker
+        assert broker
+        return f"{broker.host}:{broker.port}/{self.connection.client_id}"
+
     def is_at(self, configuration: Configuration) -> bool:
         """Is it at the address of this configuration?"""
         mine, other = self.configuration.target.broker, configuration.target.broker
@@ -81,8 +93,10 @@ class _Link:
 
     def follow(self, configuration: Configuration, former: Mapping[tuple[int, str], Route]) -> None:
         """Route by this configuration from now on."""
-        self.configuration, self.former = configuration, dict(former)
-        self.feed.routing = _routing(configuration, former=former.values())
+        at_work = _by_topic(configuration.target)
+        self.configuration = configuration
+        self.former = {key: route for key, route in former.items() if key not in at_work}
+        self.feed.routing = _routing(configuration, former=self.former.values())
 
     async def subscribe(self, filters: Mapping[str, int]) -> None:
         """SUBSCRIBE and check the SUBACK.
@@ -93,6 +107,7 @@ class _Link:
         if not filters:
             return
         self.possible |= filters.keys()
+        await self._note()
         granted = await self.connection.subscribe(filters)
         self.granted |= filters
         for topic, qos in granted.items():
@@ -110,6 +125,16 @@ class _Link:
         self.possible.difference_update(gone)
         for topic in gone:
             self.granted.pop(topic, None)
+        await self._note()
+
+    async def _note(self) -> None:
+        if self._leftovers:
+            await self._leftovers.note(self.session_name, self.possible | self.granted.keys())
+
+    async def give_away(self) -> None:
+        """Another connection has the session now, under another address."""
+        if self._leftovers:
+            await self._leftovers.note(self.session_name, ())
 
     async def round_trip(self) -> None:
         """Have the broker read all that we sent and send all that it can: it answers in order.
@@ -130,15 +155,17 @@ class Session:
         product_id: int,
         instance_id: str,
         on_lost: Callable[[Refusal], None],
+        leftovers: Leftovers,
         connect_timeout_seconds: float = 10,
     ) -> None:
         self._pipeline = pipeline
+        self._leftovers = leftovers
         self._base_id = f"{product_id}-{instance_id}"
         self._on_lost = on_lost
         self._connect_timeout_seconds = connect_timeout_seconds
         self._link: _Link | None = None
         self._past: _Link | None = None
-        self._leftover = Target()
+        self._earlier = Target()
         self._retiring: set[asyncio.Task[None]] = set()
         self._is_trying = False
 
@@ -183,10 +210,8 @@ class Session:
         await self._link.connection.publish(topic, payload, qos=qos, retain=retain)
 
     def remember(self, configuration: Configuration) -> None:
-        """An earlier run of this instance may have left these filters in its session at the broker, and
-        messages for them.
-        """
-        self._leftover = configuration.target
+        """An earlier run of this instance may have left messages for this one in its session."""
+        self._earlier = configuration.target
 
     # What changes it
 
@@ -348,6 +373,8 @@ class Session:
             await old.round_trip()
         except ConnectionLostError:
             await old.connection.close()
+            if self._link and not old.is_at(self._link.configuration):
+                await old.give_away()
         else:
             old.feed.release_acks()
             self._retire(old)
@@ -416,7 +443,7 @@ class Session:
             connect_timeout_seconds=self._connect_timeout_seconds,
         )
         feed.attach(connection)
-        link = _Link(configuration, connection, feed)
+        link = _Link(configuration, connection, feed, None if broker.clean_session else self._leftovers)
         return link
 
     async def _open(self, wanted: Configuration, client_id: str, *, clean: bool = False) -> _Link:
@@ -428,7 +455,7 @@ class Session:
         past = self._predecessor(wanted, client_id)
         link = self._link_to(wanted, client_id, clean=clean, inherits=past.feed if past else None)
         if link.persists:
-            link.follow(wanted, _by_topic(self._leftover) | (past.all_routes if past else {}))
+            link.follow(wanted, _by_topic(self._earlier) | (past.all_routes if past else {}))
         try:
             await link.connection.open()
             await self._establish(link, past)
@@ -439,7 +466,7 @@ class Session:
             await self._give_up(link, past)
             raise
         link.connected_at = datetime.now(UTC)
-        self._past, self._leftover = None, Target()
+        self._past, self._earlier = None, Target()
         return link
 
     def _predecessor(self, wanted: Configuration, client_id: str) -> _Link | None:
@@ -458,7 +485,7 @@ class Session:
         if past:
             link.possible = past.possible | past.granted.keys()
             link.granted = dict(past.granted) if past.is_at(link.configuration) else {}
-        link.possible |= self._leftover.filters.keys()
+        link.possible |= self._leftovers.of(link.session_name) | self._earlier.filters.keys()
         # A filter that is subscribed as it should be is left alone: SUBSCRIBE sends retained messages again.
         # Shared ones have no retained messages (MQTT 5, 4.8.2), and Mosquitto forgets them when it restarts.
         await link.subscribe(

@@ -1,4 +1,6 @@
-"""What an instance keeps on disk: its id, and the last known good configuration, sealed as received."""
+"""What an instance keeps on disk: its id, the last known good configuration, sealed as received, and the
+filters that may stand in its sessions at brokers.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,17 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from mqtt_shared.logs import get_logger
 
 from .errors import StateInUseError
 from .settings import INSTANCE_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["State"]
 
@@ -33,6 +41,7 @@ class State:
         self._folder = folder
         self.instance_id = instance_id or _stored_id(folder) or self._new_id()
         self._file = _snapshot_file(folder, product_id, self.instance_id)
+        self._filters_file = folder / f"session-{product_id}-{self.instance_id}.json"
         self._lock = self._locked(folder / f"lock-{product_id}-{self.instance_id}")
 
     def close(self) -> None:
@@ -82,10 +91,25 @@ class State:
         """Keep a snapshot that works; false, and a line in the log, when the disk does not let us."""
         return self._write(self._file, raw)
 
-    def _write(self, path: Path, content: bytes) -> bool:
+    def load_filters(self) -> dict[str, list[str]]:
+        """The filters that may stand in each session."""
+        if (raw := _read(self._filters_file)) is None:
+            return {}
+        try:
+            return msgspec.json.decode(raw, type=dict[str, list[str]])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            log.warning("cannot be read; going on without", file=str(self._filters_file))
+            return {}
+
+    def store_filters(self, filters: Mapping[str, list[str]]) -> bool:
+        """Keep them; false, and a line in the log, when the disk does not let us."""
+        # A killed process loses nothing that is written; a power cut may, and that is borne for the speed.
+        return self._write(self._filters_file, msgspec.json.encode(filters), durable=False)
+
+    def _write(self, path: Path, content: bytes, *, durable: bool = True) -> bool:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _replace(path, content)
+            _replace(path, content, durable=durable)
         except OSError as error:
             log.warning("cannot write to STATE_DIR; going on without", file=str(path), error=str(error))
             return False
@@ -111,8 +135,8 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write all of it or nothing, and have it survive a power cut. Mode 600.
+def _replace(path: Path, content: bytes, *, durable: bool) -> None:
+    """Write all of it or nothing, and have it survive a power cut when `durable`. Mode 600.
 
     Raises:
         OSError: the old content, if any, is still there.
@@ -121,14 +145,16 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

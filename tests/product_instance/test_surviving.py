@@ -333,6 +333,35 @@ async def test_kill_9_with_a_persistent_session_loses_nothing(
     await eventually(lambda: any(h.stopping and h.instance_id.endswith("two") for h in control.heartbeats))
 
 
+async def test_what_an_earlier_run_had_subscribed_is_unsubscribed(
+    control: Control, own_mosquitto: Callable[..., Broker], topic: str, tmp_path: Path
+) -> None:
+    broker = own_mosquitto("log_type all")
+    at = BrokerSettings(host="127.0.0.1", port=broker.port, clean_session=False)
+    settings = control.settings(tmp_path, instance_id="one")
+    kept = tmp_path / f"snapshot-{PRODUCT}-one.json"
+
+    def unsubscribed() -> str:
+        return broker.process.output().partition("Received UNSUBSCRIBE")[2]
+
+    async with ProductInstance(settings) as instance:
+        await control.put(control.snapshot(at, sub(f"{topic}/a")))
+        await applied(instance, 1)
+        await eventually(kept.exists)
+        first = kept.read_bytes()
+        await control.put(control.snapshot(at, sub(f"{topic}/b")))
+        await applied(instance, 2)
+        # That of the change from one topic to the other.
+        await eventually(lambda: f"{topic}/a" in unsubscribed())
+    # As if it had been killed right after the SUBSCRIBE, and the configuration were changed meanwhile.
+    kept.write_bytes(first)
+    await control.put(control.snapshot(at, sub(f"{topic}/a")))
+    async with ProductInstance(settings) as instance:
+        await applied(instance, 3)
+        await eventually(lambda: f"\t{topic}/b\n" in unsubscribed())
+        assert instance.heartbeat().connected
+
+
 async def test_sigterm_finishes_what_is_in_flight(
     control: Control, mosquitto: Broker, topic: str, tmp_path: Path
 ) -> None:
