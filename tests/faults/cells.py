@@ -6,11 +6,12 @@ import asyncio
 import itertools
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct, structs
 
 from mqtt_shared.messages import Broker, Subscription, Topics
+from mqtt_shared.mqtt import Connection, Message
 from product_instance import ProductInstance
 from tests.product_instance.conftest import Control, applied, with_actions
 
@@ -18,12 +19,15 @@ from .books import COLLECT, Books
 from .load import PERIOD_SECONDS, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .table import Row
 
 _BURST = 50
 """On each topic, right before a change: more than the broker's window of 20 is still on its way then."""
+
+_SECONDS = 15 * PERIOD_SECONDS
+"""Under load before and after a change."""
 
 PROTOCOLS = ("3.1.1", "5")
 SESSIONS = ("clean", "clean, own id", "persistent")
@@ -146,8 +150,9 @@ def _sides(cell: Cell, place: Place, name: str) -> tuple[_Side, _Side]:
 class Run:
     """One cell, run to its row."""
 
-    def __init__(self, cell: Cell, place: Place, name: str) -> None:
+    def __init__(self, cell: Cell, place: Place, name: str, pulse: Pulse) -> None:
         self.cell, self.place, self.name = cell, place, name
+        self._pulse = pulse
         self._gaps: list[float] = []
         self._normal: list[float] = []
         self._control = Control(place.nats_url, name)
@@ -181,20 +186,19 @@ class Run:
             await stack.enter_async_context(self._instance)
             await self._switch(None, before)
             for old, new in ((before, after), (after, before), (before, after)):
-                await self._breathe(self._normal)
+                await asyncio.sleep(_SECONDS)
                 await self._overload()
-                start = len(self._books.times)
+                begin = asyncio.get_running_loop().time()
                 await self._switch(old, new)
-                await self._breathe(self._gaps, start)
+                await asyncio.sleep(_SECONDS)
+                self._measure(begin)
             await self._books.settle()
         return ""
 
-    async def _breathe(self, gaps: list[float], start: int | None = None) -> None:
-        """A while under load; notes the longest pause, from message number `start` on."""
-        start = len(self._books.times) if start is None else start
-        await asyncio.sleep(15 * PERIOD_SECONDS)
-        times = [*self._books.times[start:], asyncio.get_running_loop().time()]
-        gaps.append(max(b - a for a, b in itertools.pairwise(times)) if len(times) > 1 else 99.0)
+    def _measure(self, begin: float) -> None:
+        end = asyncio.get_running_loop().time()
+        self._gaps.append(longest_pause(self._books.times, begin, end))
+        self._normal.append(longest_pause(self._pulse.times, begin, end))
 
     async def _overload(self) -> None:
         for load in self._loads.values():
@@ -240,12 +244,44 @@ class Run:
         )
 
 
+class Pulse:
+    """What a bare client sees on the same broker at the same time: the measure of pauses."""
+
+    def __init__(self, port: int, topic: str) -> None:
+        self.times: list[float] = []
+        self._topic = topic
+        self._load = Load(port, [topic])
+        broker = Broker(host="127.0.0.1", port=port)
+        self._connection = Connection(broker, client_id=topic, on_message=self._receive)
+
+    def _receive(self, message: Message) -> None:
+        self.times.append(asyncio.get_running_loop().time())
+        self._connection.ack(message)
+
+    async def __aenter__(self) -> Self:
+        await self._connection.open()
+        await self._connection.subscribe({self._topic: 1})
+        await self._load.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._load.__aexit__()
+        await self._connection.close()
+
+
+def longest_pause(times: Sequence[float], begin: float, end: float) -> float:
+    """In seconds, between two of these times or the ends of the period."""
+    inside = [begin, *(at for at in times if begin < at < end), end]
+    return max(b - a for a, b in itertools.pairwise(inside))
+
+
 async def run_all(cells: Iterable[Cell], place: Place, root: str, at_once: int = 8) -> list[Row]:
     """The rows of all cells, several at a time."""
     room = asyncio.Semaphore(at_once)
 
     async def one(number: int, cell: Cell) -> Row:
         async with room:
-            return await Run(cell, place, f"{root}n{number}").run()
+            return await Run(cell, place, f"{root}n{number}", pulse).run()
 
-    return await asyncio.gather(*(one(number, cell) for number, cell in enumerate(cells)))
+    async with Pulse(place.port, f"{root}/pulse") as pulse:
+        return await asyncio.gather(*(one(number, cell) for number, cell in enumerate(cells)))

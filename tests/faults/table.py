@@ -16,8 +16,8 @@ PROPERTY = "fault"
 
 
 class Row(Struct, frozen=True, kw_only=True, order=True):
-    """One fault under load. `gap`, `normal_gap` (seconds): the longest pause on a topic that the fault leaves
-    alone, around the fault and without any.
+    """One fault under load. `gap` (seconds): the longest pause on a topic that the fault leaves alone;
+    `normal_gap`: what a bare client saw at the same time.
     """
 
     fault: str
@@ -49,7 +49,7 @@ def _cells(row: Row) -> list[str]:
 def table(rows: Sequence[Row]) -> str:
     """As Markdown."""
     heads = ["fault", "session", "topics", "MQTT", "sent", "delivered", "lost", "duplicated"]
-    lines = [[*heads, "pause / normal, ms", "note"], ["---"] * 10, *map(_cells, sorted(rows))]
+    lines = [[*heads, "pause / bare client, ms", "note"], ["---"] * 10, *map(_cells, sorted(rows))]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
