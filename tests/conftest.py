@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shutil
 import tempfile
@@ -38,7 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what became of the messages in tests/faults."""
     reports = [each for name in ("passed", "failed") for each in terminalreporter.stats.get(name, [])]
-    found = table.report(pair for each in reports for pair in getattr(each, "user_properties", ()))
+    pairs = (pair for each in reports for pair in getattr(each, "user_properties", ()))
+    found = table.report(pairs, write="WRITE" in os.environ)
     if found:
         terminalreporter.write_line(found)
 
