@@ -19,12 +19,15 @@ class Pace(Struct, frozen=True, kw_only=True):
     most: float
 
 
-USUAL = Pace(first=0.25, most=30)
+USUAL = Pace(first=1, most=30)
 FATAL = Pace(first=5, most=300)
 
 
 class Backoff:
     """Jittered exponential delays that start anew only after what was tried held for a while.
+
+    The first one is anything from nothing to its bound, so that many instances that lose one broker at once
+    do not come back at once; those that follow are at least a third of theirs.
 
     A connection that is made and lost at once does not count as a success: its delays keep growing. A fatal
     fault (trying again with the same settings will hardly help) is tried at a slower pace, but never given
@@ -57,8 +60,9 @@ class Backoff:
         pace = self._fatal if fatal else self._usual
         # Beyond 2**16 every pace has reached its most.
         ceiling = min(pace.most, pace.first * 2 ** min(self._failures, 16))
+        floor = ceiling / 3 if self._failures or fatal else 0.0
         self._failures += 1
-        return ceiling * self._random.uniform(0.5, 1)
+        return self._random.uniform(floor, ceiling)
 
     def reset(self) -> None:
         """Something else is tried from now on."""

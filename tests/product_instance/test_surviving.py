@@ -17,7 +17,7 @@ from product_instance import ProductInstance, StateInUseError
 from tests.support.proxy import TcpProxy
 from tests.support.waiting import eventually
 
-from .conftest import PRODUCT, Control, applied, publisher, received, with_actions
+from .conftest import PRODUCT, Control, Impatient, applied, publisher, received, with_actions
 from .test_following import COLLECT, collect, load
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def nowhere() -> str:
 async def test_a_lost_connection_comes_back_with_its_subscriptions(
     persistent: bool, control: Control, mosquitto: Broker, topic: str, tmp_path: Path
 ) -> None:
-    instance = ProductInstance(control.settings(tmp_path))
+    instance = ProductInstance(control.settings(tmp_path), random=Impatient())
     seen = collect(instance)
     async with (
         TcpProxy("127.0.0.1", mosquitto.port) as proxy,
@@ -114,7 +114,7 @@ async def test_without_a_state_dir_it_goes_on_and_says_so(
 async def test_qos_2_is_exactly_once_as_long_as_the_process_lives(
     control: Control, mosquitto: Broker, topic: str, tmp_path: Path
 ) -> None:
-    instance = ProductInstance(control.settings(tmp_path))
+    instance = ProductInstance(control.settings(tmp_path), random=Impatient())
     seen = collect(instance)
     async with (
         TcpProxy("127.0.0.1", mosquitto.port) as proxy,
@@ -140,7 +140,7 @@ async def test_a_broker_that_restarts(
     control: Control, own_mosquitto: Callable[..., Broker], topic: str, tmp_path: Path
 ) -> None:
     broker = own_mosquitto()
-    async with ProductInstance(control.settings(tmp_path)) as instance:
+    async with ProductInstance(control.settings(tmp_path), random=Impatient()) as instance:
         at = BrokerSettings(host="127.0.0.1", port=broker.port, clean_session=False)
         await control.put(control.snapshot(at, sub(f"{topic}/a")))
         await applied(instance, 1)
