@@ -54,6 +54,7 @@ class _Link:
     ) -> None:
         self.configuration = configuration
         self._leftovers = leftovers
+        """Null where the broker forgets the session."""
         self.connection = connection
         self.feed = feed
         self.connected_at: datetime | None = None
@@ -69,8 +70,7 @@ class _Link:
     @property
     def persists(self) -> bool:
         """Does the broker keep the session?"""
-        broker = self.configuration.target.broker
-        return broker is not None and not broker.clean_session
+        return self._leftovers is not None
 
     @property
     def session_name(self) -> str:
@@ -349,7 +349,8 @@ class Session:
             self._link = await self._open(wanted, old.connection.client_id)
         except BaseException:
             old.feed.release_acks()
-            if old.connection.is_open:
+            was_taken_over = self._past is not old and old.is_at(wanted)
+            if old.connection.is_open and not was_taken_over:
                 self._link, self._past = old, None
             raise
         await self._end(old)
@@ -456,14 +457,16 @@ class Session:
         link = self._link_to(wanted, client_id, clean=clean, inherits=past.feed if past else None)
         if link.persists:
             link.follow(wanted, _by_topic(self._earlier) | (past.all_routes if past else {}))
+        accepted = False
         try:
             await link.connection.open()
+            accepted = True
             await self._establish(link, past)
             if not link.connection.is_open:
                 # Its end came before anybody could be told.
                 raise ConnectionLostError("the connection ended at once")
         except BaseException:
-            await self._give_up(link, past)
+            await self._give_up(link, past, accepted=accepted)
             raise
         link.connected_at = datetime.now(UTC)
         self._past, self._earlier = None, Target()
@@ -497,18 +500,19 @@ class Session:
         )
         await link.unsubscribe((link.granted.keys() | link.possible) - filters.keys())
 
-    async def _give_up(self, link: _Link, past: _Link | None) -> None:
+    async def _give_up(self, link: _Link, past: _Link | None, *, accepted: bool) -> None:
         """Leave no new subscription of a failed attempt in a session that persists."""
         link.feed.close()
-        if link.persists and link.connection.is_open:
-            former = past.granted if past else {}
+        if accepted and link.persists:
+            former = past.granted if past and past.is_at(link.configuration) else {}
             with contextlib.suppress(ConnectionLostError):
                 await link.unsubscribe(link.possible - former.keys())
-            if past:
-                # The session goes on from here; a QoS that was asked for may or may not be in force.
-                asked = link.configuration.target.filters
-                link.granted = {f: qos for f, qos in former.items() if asked.get(f, qos) == qos}
-                self._past = link
+            # The session goes on from here, with all that the attempt took over from its predecessor.
+            # A QoS that was asked for may or may not be in force.
+            asked = link.configuration.target.filters
+            link.granted = {f: qos for f, qos in former.items() if asked.get(f, qos) == qos}
+            link.possible |= former.keys() | (past.possible if past else set())
+            self._past = link
         await link.connection.close()
 
     def _lost(self, link: _Link, refusal: Refusal) -> None:
