@@ -38,7 +38,7 @@ async def run(server: Server) -> dict[str, str]:
 
 async def _found(check: Callable[[Server, str], Awaitable[str | None]], server: Server) -> str:
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(80):
             return await check(server, f"c{secrets.token_hex(4)}") or "yes"
     except ConnectRefusedError as error:
         return f"no: {error.refusal.error}"
@@ -402,6 +402,9 @@ async def _changed_under_load(server: Server, name: str, change: str) -> str | N
         tls_port=server.port,
         ca=server.ca or "",
         other_port=server.port,
+        closed_port=0,
+        # NATS delivers again after 30 seconds.
+        patience_seconds=40,
         folder=server.folder,
     )
     cell = Cell(change=change, session="persistent", shared=False, protocol="3.1.1")

@@ -14,6 +14,7 @@ from mqtt_shared.messages import Broker, Subscription, Topics
 from mqtt_shared.mqtt import Connection, Message
 from product_instance import ProductInstance
 from tests.product_instance.conftest import Control, applied, with_actions
+from tests.support.waiting import eventually
 
 from .books import COLLECT, Books
 from .load import PERIOD_SECONDS, Load
@@ -32,6 +33,8 @@ _SECONDS = 15 * PERIOD_SECONDS
 PROTOCOLS = ("3.1.1", "5")
 SESSIONS = ("clean", "clean, own id", "persistent")
 LEAVE_ALONE = ("subscription added", "subscription removed", "topic renamed")
+REFUSED = ("refused: nobody there", "refused: wrong password")
+MANY = "ten changes at once"
 CHANGES = (
     *LEAVE_ALONE,
     "QoS",
@@ -44,6 +47,8 @@ CHANGES = (
     "keep-alive",
     "other port of the same broker",
     "other broker",
+    *REFUSED,
+    MANY,
 )
 
 
@@ -59,6 +64,9 @@ class Place(Struct, frozen=True, kw_only=True):
     ca: str
     other_port: int
     """Another broker."""
+    closed_port: int
+    patience_seconds: float = 3
+    """How long something may be missing before it counts as lost."""
     folder: Path
 
 
@@ -77,7 +85,7 @@ class Cell(Struct, frozen=True, kw_only=True):
         Where two connections, or two filters on one, both get a copy of each message while one takes over
         from the other; the copies cannot be told from two equal messages.
         """
-        if self.change in (*LEAVE_ALONE, "QoS"):
+        if self.change in (*LEAVE_ALONE, *REFUSED, "QoS"):
             return False
         if self.change in ("shared on", "shared off", "group renamed"):
             return True
@@ -139,6 +147,9 @@ def _sides(cell: Cell, place: Place, name: str) -> tuple[_Side, _Side]:
         "keep-alive": lambda: at(keep_alive=30),
         "other port of the same broker": lambda: at(port=place.second_port),
         "other broker": lambda: at(port=place.other_port),
+        "refused: nobody there": lambda: at(port=place.closed_port, keep_alive=30),
+        "refused: wrong password": lambda: structs.replace(at(username="first"), password="wrong"),
+        MANY: lambda: at(keep_alive=30),
     }[cell.change]()
     if cell.change == "subscription added":
         before = named("steady")
@@ -192,7 +203,7 @@ class Run:
                 await self._switch(old, new)
                 await asyncio.sleep(_SECONDS)
                 self._measure(begin)
-            await self._books.settle()
+            await self._books.settle(self.place.patience_seconds)
         return ""
 
     def _measure(self, begin: float) -> None:
@@ -206,8 +217,16 @@ class Run:
         await asyncio.gather(*(load.flushed() for load in self._loads.values()))
 
     async def _switch(self, old: _Side | None, new: _Side) -> None:
+        if old and self._is_refused(new):
+            await self._put(new)
+            await eventually(lambda: self._instance.heartbeat().rejected, 10)
+            return
         for port, load in self._loads.items():
             load.expect(self._topics(port, new) & (self._topics(port, old) if old else frozenset()))
+        if old and self.cell.change == MANY:
+            for each in (new, old, new, old, new, old, new, old, new):
+                await self._put(each)
+                await asyncio.sleep(PERIOD_SECONDS / 10)
         await self._put(new)
         await applied(self._instance, self._control.revision, timeout=10)
         at_work = self._instance.heartbeat().broker_info
@@ -215,6 +234,9 @@ class Run:
         assert at_work["protocol"] == f"MQTT {self.cell.protocol}"
         for port, load in self._loads.items():
             load.expect(self._topics(port, new))
+
+    def _is_refused(self, side: _Side) -> bool:
+        return side.broker.port == self.place.closed_port or side.password == "wrong"
 
     async def _put(self, side: _Side) -> None:
         await self._control.put(self._snapshot(side), side.password)

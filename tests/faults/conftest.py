@@ -39,6 +39,7 @@ def place(own_servers: Servers, nats_server: Nats, tls: Certificates, tmp_path: 
         tls_port=broker.tls_port,
         ca=tls.ca.read_text(),
         other_port=own_servers.mosquitto().port,
+        closed_port=kept.free_port(),
         folder=tmp_path,
     )
 

@@ -168,6 +168,15 @@ class Command:
             topic, payload = line.decode().split()
             self._made.books.note(topic, payload)
 
+    async def stop(self) -> int | None:
+        """SIGTERM; its exit code."""
+        assert self._process
+        assert self._reading
+        self._process.terminate()
+        await self._reading
+        await self._process.wait()
+        return self._process.returncode
+
     async def kill(self) -> None:
         """kill -9; what it had told by then is read to the end."""
         if self._process and self._process.returncode is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,6 +123,11 @@ def _clean_or_shared(kind: Kind) -> str:
     return _clean(kind) or (_FORGETFUL if kind.shared else "")
 
 
+async def _change(consumers: Iterable[Consumer], port: int, *, keep_alive: int) -> None:
+    for each in consumers:
+        await each.control.put(snapshot(each.control, each.kind, port, keep_alive))
+
+
 async def _recovered(consumers: Iterable[Consumer]) -> None:
     await eventually(lambda: _all_connected(consumers), 20)
     for each in consumers:
@@ -145,6 +151,17 @@ async def test_kill_9_of_the_instance(stage: Stage, mosquitto: Broker) -> None:
     kinds = KINDS if WHOLE else LASTING[:1]
     found = await stage.commands(kinds, mosquitto.port, story)
     await stage.close("kill -9 of the instance", found, loses=_clean, repeats=kills * _WINDOW)
+
+
+async def test_an_orderly_restart_of_the_instance(stage: Stage, mosquitto: Broker) -> None:
+    async def story(made: Consumer, process: Command) -> None:
+        await _under_load([made])
+        assert await process.stop() == 0
+        await process.start()
+        made.recovered_at = asyncio.get_running_loop().time() + 0.1
+
+    found = await stage.commands(KINDS if WHOLE else LASTING[:1], mosquitto.port, story)
+    await stage.close("orderly restart of the instance", found, loses=_clean)
 
 
 async def test_the_broker_restarts(stage: Stage, own_mosquitto: Callable[..., Broker]) -> None:
@@ -211,6 +228,30 @@ async def test_the_network_is_cut(stage: Stage, mosquitto: Broker) -> None:
             await proxy.accept()
             await _recovered(consumers)
         await stage.close("network cut", consumers, loses=_clean, repeats=cuts * _WINDOW)
+
+
+async def test_the_network_is_cut_in_the_middle_of_a_change(stage: Stage, mosquitto: Broker) -> None:
+    random, cuts = Random(1), 8 if WHOLE else 2
+    async with (
+        TcpProxy("127.0.0.1", mosquitto.port) as proxy,
+        stage.consumers(proxy.port, load_port=mosquitto.port) as consumers,
+    ):
+        for number in range(cuts):
+            await _under_load(consumers, 0.1)
+            await _change(consumers, proxy.port, keep_alive=30 + number)
+            # A change to a new connection takes some milliseconds.
+            await asyncio.sleep(random.uniform(0, 0.03))
+            proxy.cut()
+            await asyncio.sleep(0.1)
+        # A change also ends the wait for the next try to reconnect.
+        await _change(consumers, proxy.port, keep_alive=60)
+        for each in consumers:
+            assert each.instance
+            await applied(each.instance, each.control.revision, timeout=20)
+        await _recovered(consumers)
+        await stage.close(
+            "network cut in the middle of a change", consumers, loses=_clean, repeats=2 * cuts * _WINDOW
+        )
 
 
 async def test_the_network_swallows_everything(stage: Stage, mosquitto: Broker) -> None:

@@ -59,7 +59,8 @@ class TcpProxy:
         """Reset every open connection."""
         for writer in list(self._writers):
             # Without lingering a close sends RST, not FIN.
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            with contextlib.suppress(OSError):  # closed this moment
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             writer.transport.abort()
 
     def stall(self) -> None:
