@@ -11,7 +11,7 @@ COMPILE = $(UV) pip compile pyproject.toml --extra services --extra local --univ
   --generate-hashes --no-emit-index-url --no-header --no-annotate -q
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '%-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '%-11s %s\n' "$$name" "$$text"; done
 
 setup: .venv/.installed ## make .venv with everything that runs
 
