@@ -17,6 +17,7 @@ from .core.model import (
     PathChange,
     Product,
     Revision,
+    Role,
     Rollout,
     Subscription,
     Warn,
@@ -43,6 +44,7 @@ __all__ = [
     "Reconnected",
     "Removed",
     "RevisionsPage",
+    "Session",
     "SubscriptionAnswer",
     "SubscriptionWritten",
     "SubscriptionsPage",
@@ -194,6 +196,14 @@ class Reconnected(Struct, frozen=True, kw_only=True):
     status: Success = "success"
     message: str
     instances_notified: int
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """Who has signed in; null `product_ids` means all products."""
+
+    name: str
+    role: Role
+    product_ids: list[int] | None
 
 
 class TokenCreated(ApiToken, frozen=True, kw_only=True):

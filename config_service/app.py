@@ -16,7 +16,7 @@ from aiohttp import web
 
 from mqtt_shared.logs import get_logger
 
-from . import accesslog, problem
+from . import accesslog, dashboard, problem
 from .auth import Authenticator
 from .backend import BackendSettings, open_backend
 from .core.validation import MAX_BYTES
@@ -131,6 +131,8 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
         if isinstance(error, ConnectionError | web.RequestPayloadError):
             # The client went away in the middle of its body; nobody reads the answer.
             return problem.answer(400, "bad-request", "The body ended early")
+        if isinstance(error, web.HTTPNotFound) and (found := dashboard.answer(request)):
+            return found
         response = problem.of(error)
         if response is None:
             log.exception("defect")

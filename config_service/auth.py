@@ -1,26 +1,49 @@
-"""Who asks, and what they may do."""
+"""Who asks, and what they may do: a bearer token, or the cookie of a browser that has signed in with one."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from .core.model import Principal
 from .problem import ForbiddenError, UnauthorizedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from .core.model import Role
 
-__all__ = ["ADMINISTRATOR", "Authenticator", "check_product", "check_role"]
+    Find = Callable[[bytes], Awaitable[Principal | None]]
+
+__all__ = [
+    "ADMINISTRATOR",
+    "COOKIE",
+    "Authenticator",
+    "Bearer",
+    "check_origin",
+    "check_product",
+    "check_role",
+]
 
 ADMINISTRATOR = Principal(name="administrator", role="administrator", product_ids=None)
 """The holder of `ADMIN_TOKEN`."""
 
+COOKIE = "session"
+"""Name of the cookie."""
+
 _RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "administrator": 2}
 _LONGEST = 1000
+
+
+class Bearer(Struct, frozen=True):
+    """The holder of a bearer token. `hash` is null for `ADMIN_TOKEN`, which is not stored."""
+
+    principal: Principal
+    hash: bytes | None
 
 
 class Authenticator:
@@ -29,25 +52,66 @@ class Authenticator:
     def __init__(self, admin_token: str) -> None:
         self._admin = _hashed(admin_token)
 
-    async def principal(
-        self, header: str | None, find: Callable[[str], Awaitable[Principal | None]]
-    ) -> Principal:
+    async def of_header(self, header: str, find: Find) -> Principal:
         """Who stands behind an `Authorization` header (RFC 6750, 2.1).
 
         Raises:
             UnauthorizedError: no bearer token, or not a valid one.
         """
-        scheme, _, token = (header or "").partition(" ")
+        scheme, _, token = header.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise UnauthorizedError("Send the header Authorization: Bearer <token>", given=False)
+        return (await self.of_token(token, find)).principal
+
+    async def of_token(self, token: str, find: Find) -> Bearer:
+        """Who holds the token.
+
+        Raises:
+            UnauthorizedError: it is not valid.
+        """
+        digest = _hashed(token)
         # The hashes have one length, so the time of the comparison tells nothing about the token.
-        if hmac.compare_digest(_hashed(token), self._admin):
-            return ADMINISTRATOR
-        found = await find(token) if len(token) <= _LONGEST and token.isascii() else None
+        if hmac.compare_digest(digest, self._admin):
+            return Bearer(ADMINISTRATOR, None)
+        found = await find(digest) if len(token) <= _LONGEST and token.isascii() else None
         if found is None:
             raise UnauthorizedError("The token is unknown, has expired or was deleted", given=True)
+        return Bearer(found, digest)
+
+    async def of_cookie(self, cookie: str, find: Find) -> Principal:
+        """Who has signed in and got the cookie.
+
+        Raises:
+            UnauthorizedError: the session is over.
+        """
+        found = await find(self.session_hash(cookie)) if len(cookie) <= _LONGEST else None
+        if found is None:
+            raise UnauthorizedError("The session is over: sign in again", given=True)
         return found
+
+    def session_hash(self, cookie: str) -> bytes:
+        """What is stored of a session. Another `ADMIN_TOKEN` makes another one: it ends all sessions."""
+        return hmac.digest(self._admin, cookie.encode(errors="surrogateescape"), "sha256")
+
+
+def check_origin(headers: Mapping[str, str], host: str, *, strict: bool) -> None:
+    """Does a request that changes something come from a page of this service, not of another site?
+
+    strict: a browser tells where a request comes from, so one that does not tell is refused.
+
+    Raises:
+        ForbiddenError: it comes from elsewhere.
+    """
+    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
+    if site is not None:
+        same = site in ("same-origin", "none")
+    elif origin is not None:
+        same = urlsplit(origin).netloc.lower() == host.lower()
+    else:
+        same = not strict
+    if not same:
+        raise ForbiddenError("The request does not come from a page of this service")
 
 
 def _hashed(token: str) -> bytes:

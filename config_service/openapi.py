@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .auth import COOKIE
 from .core import actions
 from .metrics import package_version
 from .preconditions import MAX_WAIT_SECONDS
@@ -29,7 +30,7 @@ _DESCRIPTION = (
 )
 _PROBLEMS = {
     400: "The body is not JSON.",
-    401: "No bearer token, or one that is not valid.",
+    401: "No bearer token and no session, or one that is not valid.",
     403: "The token's role or products do not allow this.",
     404: "There is no such thing.",
     409: "The name is taken, or the product has no configuration.",
@@ -60,7 +61,10 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in shown)],
         "paths": paths,
         "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+            },
             "schemas": dict(sorted(components.items())),
             "responses": {str(status): _problem(status) for status in _PROBLEMS},
         },
@@ -84,7 +88,7 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
         "description": _described(route),
         "parameters": _parameters(route),
         "responses": _responses(route, schemas),
-        "security": [] if route.role is None else [{"bearer": []}],
+        "security": [] if route.role is None else [{"bearer": []}, {"session": []}],
     }
     if route.body is not None:
         content = {"schema": schemas[route.body], "example": route.example}

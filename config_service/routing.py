@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from aiohttp import hdrs, web
 from msgspec import Struct
 
-from .auth import check_product, check_role
+from .auth import COOKIE, check_origin, check_product, check_role
 from .core import validation
 from .core.errors import Fault, InvalidInputError, NotFoundError, UnavailableError
 from .core.model import Role, Write
@@ -36,6 +36,7 @@ __all__ = [
     "Query",
     "Route",
     "Service",
+    "authenticate",
     "bind",
 ]
 
@@ -43,6 +44,7 @@ _MAX_ID = 2**31 - 1
 _MAX_REVISION = 2**63 - 1
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _LONGEST_INTEGER = 20
+_SAFE = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -148,6 +150,20 @@ class Call:
         return self.principal.name if self.principal else ""
 
     @property
+    def host(self) -> str:
+        """The host that the client has asked, with its port."""
+        forwarded = self.service.settings.trust_forwarded_headers
+        return (forwarded and self.request.headers.get("X-Forwarded-Host")) or self.request.host
+
+    @property
+    def is_https(self) -> bool:
+        """Has the client come by https?"""
+        forwarded = self.service.settings.trust_forwarded_headers
+        return (
+            (forwarded and self.request.headers.get("X-Forwarded-Proto")) or self.request.scheme
+        ) == "https"
+
+    @property
     def page(self) -> tuple[int, str | None]:
         """`limit` and `cursor`."""
         return self.query["limit"], self.query["cursor"]
@@ -229,12 +245,25 @@ def bind(route: Route, service: Service) -> Callable[[web.Request], Awaitable[we
 
 async def _authorize(call: Call, route: Route) -> None:
     assert route.role
-    header = call.request.headers.get(hdrs.AUTHORIZATION)
-    call.principal = await call.service.authenticator.principal(
-        header, lambda token: call.usecases.authenticate(token)
-    )
+    call.principal = await authenticate(call)
     call.request[ACTOR] = call.principal.name
     check_role(call.principal, route.role, all_products=route.all_products)
+
+
+async def authenticate(call: Call) -> Principal:
+    """Who asks. An `Authorization` header goes before a cookie: no other site can make a browser send it.
+
+    Raises:
+        UnauthorizedError: neither is there, or it is not valid.
+        ForbiddenError: another site makes a browser change something.
+    """
+    request, authenticator = call.request, call.service.authenticator
+    header, cookie = request.headers.get(hdrs.AUTHORIZATION), request.cookies.get(COOKIE)
+    if header is not None or not cookie:
+        return await authenticator.of_header(header or "", lambda digest: call.usecases.authenticate(digest))
+    if request.method not in _SAFE:
+        check_origin(request.headers, call.host, strict=True)
+    return await authenticator.of_cookie(cookie, lambda digest: call.usecases.find_session(digest))
 
 
 def _ids(request: web.Request, names: list[str]) -> dict[str, int]:

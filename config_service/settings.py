@@ -74,6 +74,10 @@ class ServeSettings(StoreSettings):
     admin_token: SecretStr = Field(
         description=f"Bearer token of the first administrator, at least {_SHORTEST_ADMIN_TOKEN} characters."
     )
+    trust_forwarded_headers: bool = Field(
+        default=False,
+        description="Believe X-Forwarded-Proto and X-Forwarded-Host: only behind a proxy that sets both.",
+    )
     test_denied_networks: str = Field(
         default=network.DEFAULT_DENIED,
         description="Networks that the connection test may not reach, comma-separated; `none` denies none.",

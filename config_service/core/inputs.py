@@ -14,6 +14,7 @@ __all__ = [
     "ConfigInput",
     "ProductInput",
     "ProductPatch",
+    "SessionInput",
     "SubscriptionInput",
     "SubscriptionPatch",
     "TestInput",
@@ -133,3 +134,9 @@ class TokenInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: Role
     product_ids: list[Annotated[int, Meta(ge=1, le=2**31 - 1)]] | None = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class SessionInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sign in with a bearer token."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=1000)]

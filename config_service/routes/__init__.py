@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import configs, docs, health, instances, products, revisions, subscriptions, tokens
+from . import configs, docs, health, instances, products, revisions, sessions, subscriptions, tokens
 
 if TYPE_CHECKING:
     from ..routing import Route
@@ -18,6 +18,7 @@ ROUTES: tuple[Route, ...] = (
     *revisions.ROUTES,
     *products.ROUTES,
     *tokens.ROUTES,
+    *sessions.ROUTES,
     *health.ROUTES,
     *docs.ROUTES,
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from ..dashboard import serve_page
 from ..routing import Route
 
 if TYPE_CHECKING:
@@ -50,11 +51,7 @@ def _serve(path: Path) -> Handler:
     return file
 
 
-async def redirect(_: Call) -> web.Response:
-    return web.Response(status=302, headers={"Location": "/docs"})
-
-
-def _route(path: str, summary: str, handler: Handler, status: int = 200) -> Route:
+def _route(path: str, summary: str, handler: Handler) -> Route:
     name = "file_" + path.replace("/", "_").replace(".", "_").replace("-", "_").strip("_")
     return Route(
         method="GET",
@@ -64,12 +61,12 @@ def _route(path: str, summary: str, handler: Handler, status: int = 200) -> Rout
         summary=summary,
         handler=handler,
         role=None,
-        answers={status: None},
+        answers={200: None},
         hidden=True,
     )
 
 
 ROUTES = (
-    _route("/", "The documentation", redirect, 302),
+    _route("/", "The dashboard", serve_page),
     *(_route(path, f"{file.name} of the documentation page", _serve(file)) for path, file in _FILES.items()),
 )

@@ -1,4 +1,4 @@
-"""Bearer tokens. Only their hashes are stored."""
+"""Bearer tokens and sessions. Only their hashes are stored."""
 
 from __future__ import annotations
 
@@ -89,13 +89,29 @@ class Tokens(Base):
             raise NotFoundError(f"there is no token {token_id}")
         self._cached.clear()
 
-    async def authenticate(self, token: str) -> Principal | None:
-        """Who the token stands for; None when it is unknown or has expired. Costs a query every 5 s."""
-        digest, now = _hash(token), time.monotonic()
+    async def authenticate(self, digest: bytes) -> Principal | None:
+        """Who holds the token of this SHA-256; null when it is not valid. Costs a query every 5 s."""
+        return await self._find("use_token", digest)
+
+    async def find_session(self, digest: bytes) -> Principal | None:
+        """Who has signed in; null when the session is over. Costs a query every 5 s."""
+        return await self._find("use_session", digest)
+
+    async def create_session(self, digest: bytes, token_digest: bytes | None, seconds: int) -> bool:
+        """Sign in with a token (null: `ADMIN_TOKEN`). False when the token is gone meanwhile."""
+        return bool(await self._store.value("create_session", digest, token_digest, seconds))
+
+    async def delete_session(self, digest: bytes) -> None:
+        """Sign out; other replicas may take the cookie for 5 s more."""
+        await self._store.value("delete_session", digest)
+        self._cached.pop(digest, None)
+
+    async def _find(self, query: str, digest: bytes) -> Principal | None:
+        now = time.monotonic()
         cached = self._cached.get(digest)
         if cached and cached[0] > now:
             return cached[1]
-        used = await self._store.one("use_token", _Used, digest)
+        used = await self._store.one(query, _Used, digest)
         principal = Principal(name=used.name, role=used.role, product_ids=used.product_ids) if used else None
         if len(self._cached) >= _MOST_CACHED:
             self._cached.clear()
