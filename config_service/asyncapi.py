@@ -22,6 +22,7 @@ _MESSAGES = {
     "reconnect": (messages.Reconnect, "Give up the MQTT connection and make a new one."),
     "commandReply": (messages.CommandReply, "An instance's answer to a command."),
 }
+_PART = "deadLetterPart"
 _PRODUCT = {"description": "Id of the product."}
 _INSTANCE = {"description": "`instance_id` of the instance."}
 _BOOT = {"description": "`boot_id` of the run of the instance."}
@@ -48,7 +49,8 @@ def document(root: str = "mqtt") -> dict[str, Any]:
         "channels": _channels(Subjects(root)),
         "operations": _operations(),
         "components": {
-            "messages": {name: _message(name, kind, text) for name, (kind, text) in _MESSAGES.items()},
+            "messages": {name: _message(name, kind, text) for name, (kind, text) in _MESSAGES.items()}
+            | {_PART: {"name": _PART, "contentType": "application/octet-stream"}},
             "schemas": schemas,
         },
     }
@@ -102,6 +104,14 @@ def _channels(subjects: Subjects) -> dict[str, Any]:
             product_id=_PRODUCT,
             subscription_id={"description": "Id of the subscription."},
         ),
+        _PART: _channel(
+            subjects.dead_letter_part("{product_id}", "{subscription_id}"),
+            "A piece of a payload that is too large for one message: bytes as they came. In the same stream, "
+            "before the dead letter that names it in `payload_parts`.",
+            [_PART],
+            product_id=_PRODUCT,
+            subscription_id={"description": "Id of the subscription."},
+        ),
         "command": _channel(
             f"{root}.command.{{product_id}}",
             "A request to all instances of the product; each answers on the reply subject.",
@@ -132,6 +142,9 @@ def _operations() -> dict[str, Any]:
         "receiveStatus": _operation("receive", "status", "Follow the status of a product."),
         "sendDeadLetter": _operation(
             "send", "deadLetter", "Put aside a message that could not be worked on."
+        ),
+        "sendDeadLetterPart": _operation(
+            "send", _PART, "Put aside a payload that is too large for a letter."
         ),
         "receiveCommand": {
             **_operation("receive", "command", "Carry out a command and answer it."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+from msgspec import structs
 
 from mqtt_shared.messages import encode
 
@@ -40,7 +41,8 @@ async def list_letters(
 async def show(settings: ProductSettings, sequence: int, *, as_json: bool) -> None:
     """Print one letter with all its fields."""
     async with Letters(settings) as letters:
-        text = _json(await _get(letters, sequence))
+        stored = await _get(letters, sequence)
+        text = _json(structs.replace(stored, letter=await letters.letters.whole(stored.letter)))
     click.echo(text if as_json else msgspec.json.format(text, indent=2))
 
 
@@ -49,7 +51,7 @@ async def drop(settings: ProductSettings, sequences: Sequence[int], subscription
     count = 0
     async with Letters(settings) as letters:
         async for stored in _chosen(letters, sequences, subscription):
-            await letters.letters.remove(stored.sequence)
+            await letters.letters.remove(stored)
             count += 1
     click.echo(f"dropped: {count}")
 

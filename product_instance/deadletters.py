@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
@@ -17,7 +17,7 @@ from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import DeadLetter, MalformedMessageError, decode, encode
 
 from .core.throttle import Throttle
-from .errors import InstanceError
+from .errors import InstanceError, PayloadGoneError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +37,10 @@ _RETRY_SECONDS = 1.0
 _MAX_AGE_SECONDS = 7 * 24 * 3600
 _MAX_BYTES = 1024**3
 _NAME_IN_USE = 10058
+_DELETE_FAILED = 10057
+_HEADER_BYTES = 4096
+"""More than the headers of a message take, also when it is read: NATS counts them too."""
+_LEAST_ROOM_BYTES = 1024
 _FAULTS = (NatsError, OSError, TimeoutError)
 
 
@@ -96,21 +100,38 @@ class DeadLetters:
     async def _store(self, letter: DeadLetter) -> None:
         if self._nats.client is None:
             raise OSError("NATS is away")
-        js = cast("Any", self._nats.client).jetstream()
-        # An answer may get lost: the stream takes the same letter once (JetStream's duplicate window).
+        room = max(_LEAST_ROOM_BYTES, self._nats.client.max_payload - _HEADER_BYTES)
         about = (letter.subscription_id, letter.action, letter.message_id, letter.failed_at.isoformat())
-        headers = {"Nats-Msg-Id": ".".join(map(str, about))}
-        subject = self._subjects.dead_letter(letter.product_id, letter.subscription_id)
+        name, data = ".".join(map(str, about)), encode(letter)
+        if len(data) > room:
+            data = encode(await self._in_pieces(letter, name, room))
+        await self._publish(self._subjects.dead_letter(letter.product_id, letter.subscription_id), data, name)
+
+    async def _in_pieces(self, letter: DeadLetter, name: str, room: int) -> DeadLetter:
+        """The letter without its payload, which the stream has then."""
+        payload = b64decode(letter.payload_base64)
+        subject = self._subjects.dead_letter_part(letter.product_id, letter.subscription_id)
+        parts = [
+            await self._publish(subject, payload[start : start + room], f"{name}.{start}")
+            for start in range(0, len(payload), room)
+        ]
+        return structs.replace(letter, payload_base64="", payload_parts=parts)
+
+    async def _publish(self, subject: str, data: bytes, name: str) -> int:
+        """The place in the stream, which takes the same `name` once: an answer may get lost."""
+        js = cast("Any", self._nats.client).jetstream()
+        given: dict[str, Any] = {"timeout": _STORE_SECONDS, "headers": {"Nats-Msg-Id": name}}
         try:
-            await js.publish(subject, encode(letter), timeout=_STORE_SECONDS, headers=headers)
+            answer = await js.publish(subject, data, **given)
         except (NoStreamResponseError, NoRespondersError):
             await self._make_stream(js)
-            await js.publish(subject, encode(letter), timeout=_STORE_SECONDS, headers=headers)
+            answer = await js.publish(subject, data, **given)
+        return answer.seq
 
     async def _make_stream(self, js: Any) -> None:
         wanted = StreamConfig(
             name=self._subjects.dead_letter_stream,
-            subjects=[self._subjects.dead_letter("*", "*")],
+            subjects=[self._subjects.dead_letter("*", "*"), self._subjects.dead_letter_part("*", "*")],
             storage=StorageType.FILE,
             discard=DiscardPolicy.OLD,
             max_age=_MAX_AGE_SECONDS,
@@ -122,6 +143,13 @@ class DeadLetters:
         except APIError as error:
             if error.err_code != _NAME_IN_USE:
                 raise
+            await self._add_subjects(js, wanted)
+
+    async def _add_subjects(self, js: Any, wanted: StreamConfig) -> None:
+        """Somebody else made the stream: its limits stay as they are."""
+        found = (await js.stream_info(wanted.name)).config
+        subjects = {*(found.subjects or ()), *(wanted.subjects or ())}
+        await js.update_stream(found.evolve(subjects=sorted(subjects)))
 
     def _say_that_it_waits(self, error: BaseException) -> None:
         if self._said.allows("waits", asyncio.get_running_loop().time()):
@@ -181,18 +209,39 @@ class DeadLetters:
             return None
         return StoredLetter(sequence=sequence, letter=found.letter)
 
-    async def remove(self, sequence: int) -> None:
-        """Take a letter out of the stream.
+    async def whole(self, letter: DeadLetter) -> DeadLetter:
+        """The letter with its payload in it, where that stands in pieces.
+
+        Raises:
+            PayloadGoneError: it is no longer there.
+            InstanceError: NATS does not answer.
+        """
+        if not letter.payload_parts:
+            return letter
+        payload = b"".join([await self._part(sequence) for sequence in letter.payload_parts])
+        return structs.replace(letter, payload_base64=b64encode(payload).decode(), payload_parts=[])
+
+    async def _part(self, sequence: int) -> bytes:
+        try:
+            found = await self._js().get_msg(self._subjects.dead_letter_stream, seq=sequence, direct=True)
+        except NotFoundError:
+            raise PayloadGoneError(f"part {sequence} of the payload is no longer in the stream") from None
+        except _FAULTS as error:
+            raise _no_answer(error) from error
+        return found.data or b""
+
+    async def remove(self, stored: StoredLetter) -> None:
+        """Take a letter out of the stream, and its payload.
 
         Raises:
             InstanceError: NATS does not answer.
         """
-        try:
-            await self._js().delete_msg(self._subjects.dead_letter_stream, sequence)
-        except NotFoundError:
-            return
-        except _FAULTS as error:
-            raise _no_answer(error) from error
+        for sequence in (stored.sequence, *stored.letter.payload_parts):
+            try:
+                await self._js().delete_msg(self._subjects.dead_letter_stream, sequence)
+            except _FAULTS as error:
+                if not _is_gone(error):
+                    raise _no_answer(error) from error
 
     async def _next(self, subject: str, sequence: int) -> _Found | None:
         try:
@@ -219,6 +268,15 @@ class DeadLetters:
 class _Found(Struct, frozen=True, kw_only=True):
     sequence: int
     letter: DeadLetter | None
+
+
+def _is_gone(error: BaseException) -> bool:
+    # Deleting what is not there is told as a fault of the server.
+    return isinstance(error, NotFoundError) or (
+        isinstance(error, APIError)
+        and error.err_code == _DELETE_FAILED
+        and error.description in ("no message found", "stream store EOF")
+    )
 
 
 def _no_answer(error: BaseException) -> InstanceError:

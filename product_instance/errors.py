@@ -7,6 +7,7 @@ from .core.configuration import RejectedError
 __all__ = [
     "ActionError",
     "InstanceError",
+    "PayloadGoneError",
     "PermanentActionError",
     "RejectedError",
     "StateInUseError",
@@ -20,6 +21,10 @@ class InstanceError(Exception):
 
 class StateInUseError(InstanceError):
     """Another running instance has the same STATE_DIR and instance id."""
+
+
+class PayloadGoneError(InstanceError):
+    """The stream no longer has all of a dead letter's payload."""
 
 
 class ActionError(InstanceError):

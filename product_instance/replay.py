@@ -19,7 +19,7 @@ from .actions import Actions, load_modules
 from .core.configuration import Configuration, Reader, RejectedError
 from .core.steps import Steps
 from .deadletters import DeadLetters
-from .errors import ActionError, InstanceError
+from .errors import ActionError, InstanceError, PayloadGoneError
 from .inspection import visit
 from .mail import Mailer
 from .pipeline import Routing
@@ -119,9 +119,11 @@ class Replay(Letters):
         Raises:
             InstanceError: NATS does not answer.
         """
-        letter = stored.letter
         try:
+            letter = await self.letters.whole(stored.letter)
             step = self._step(letter)
+        except PayloadGoneError as error:
+            return str(error)
         except RejectedError as error:
             return error.reason
         assert self._configuration is not None
@@ -138,7 +140,7 @@ class Replay(Letters):
                     failed_at=datetime.now(UTC),
                 )
             )
-        await self.letters.remove(stored.sequence)
+        await self.letters.remove(stored)
         return failure.error if failure else None
 
     def _step(self, letter: DeadLetter) -> Step:

@@ -293,7 +293,9 @@ class StatusChanged(Struct, frozen=True, kw_only=True):
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A message whose action failed for the last time, in the dead-letter stream.
 
-    `action` is the index in the subscription's actions. `payload_base64` is the payload as it came.
+    `action` is the index in the subscription's actions. `payload_base64` is the payload as it came. One that
+    is too large for a message of NATS stands before the letter in the stream, in pieces: `payload_parts` has
+    their sequence numbers, and `payload_base64` is empty.
     """
 
     product_id: int
@@ -312,6 +314,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     received_at: Timestamp
     failed_at: Timestamp
     revision: int | None = None
+    payload_parts: list[int] = field(default_factory=list[int])
 
 
 class Reconnect(Struct, frozen=True, kw_only=True, tag="reconnect", tag_field="command"):

@@ -66,6 +66,10 @@ class Subjects(Struct, frozen=True):
         """Where the dead letters of one subscription stand; `*` for all."""
         return f"{self.root}.dead_letter.{product_id}.{subscription_id}"
 
+    def dead_letter_part(self, product_id: int | str, subscription_id: int | str) -> str:
+        """Where payloads stand in pieces that are too large for one message of NATS; `*` for all."""
+        return f"{self.root}.dead_letter_part.{product_id}.{subscription_id}"
+
     def status(self, product_id: int | str) -> str:
         """The aggregated status of a product; `*` for all."""
         return f"{self.root}.status.{product_id}"

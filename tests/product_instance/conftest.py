@@ -107,6 +107,14 @@ class Control:
         numbers = range(state.first_seq, state.last_seq + 1)
         return [(await js.get_msg(stream, seq=number)).data for number in numbers]
 
+    async def add_stream(self, name: str, *subjects: str) -> None:
+        """As somebody may have made it beforehand."""
+        await cast("Any", self._nats).jsm().add_stream(name=name, subjects=list(subjects), allow_direct=True)
+
+    async def drop(self, stream: str, sequence: int) -> None:
+        """Delete one message of a stream."""
+        await cast("Any", self._nats).jsm().delete_msg(stream, sequence)
+
     async def command(self, data: bytes) -> bytes:
         assert self._nats
         reply = await self._nats.request(self.subjects.command(PRODUCT), data, timeout=5)

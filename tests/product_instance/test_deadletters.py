@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
 from mqtt_shared.messages import Broker as BrokerSettings
@@ -74,6 +76,56 @@ async def fill(control: Control, mosquitto: Broker, topic: str, tmp_path: Path) 
         await mqtt.publish(f"{topic}/two", b"4", qos=1)
         await eventually(lambda: received(instance, 2) == 1)
     await control.put(control.snapshot(at, one, two))
+
+
+async def test_a_payload_that_is_larger_than_nats_takes(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path, processes: Processes
+) -> None:
+    """More of them than the broker lets be in flight: none holds up another subscription."""
+    subjects = control.subjects
+    await control.add_stream(subjects.dead_letter_stream, subjects.dead_letter("*", "*"))
+    instance = ProductInstance(control.settings(tmp_path))
+    sizes = list[int]()
+
+    @instance.action("fails")
+    async def fails(_event: Any, _action: Any) -> None:
+        raise RuntimeError("broken")
+
+    @instance.action("fine")
+    async def fine(event: Any, _action: Any) -> None:
+        sizes.append(len(event.payload))
+
+    at = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
+    one = Subscription(id=1, name="one", topic=f"{topic}/one")
+    two = with_actions(Subscription(id=2, name="two", topic=f"{topic}/two"), {"type": "fine"})
+    payload, count = os.urandom(550_000).hex(), 22
+    async with instance, publisher("127.0.0.1", mosquitto.port) as mqtt:
+        await control.put(control.snapshot(at, with_actions(one, {"type": "fails", "retries": 0}), two))
+        await applied(instance, 1)
+        for _ in range(count):
+            await mqtt.publish(f"{topic}/one", payload.encode(), qos=1)
+        await mqtt.publish(f"{topic}/two", b"small", qos=1)
+        await eventually(lambda: received(instance) == count and received(instance, 2) == 1, 20)
+    assert sizes == [5]
+    await control.put(control.snapshot(at, with_actions(one, {"type": "fails"}), two))
+
+    run = runner(control, tmp_path, processes)
+    _, listed = await run("list", "--json")
+    sequences = [json.loads(line)["sequence"] for line in listed.splitlines()]
+    assert len(sequences) == count
+    _, shown = await run("show", "--json", str(sequences[0]))
+    assert b64decode(json.loads(shown)["payload_base64"]).decode() == payload
+    # What is gone of one is told, and the others work: their action, as the command has it, does.
+    await control.drop(
+        control.subjects.dead_letter_stream, json.loads(listed.splitlines()[1])["payload_parts"][0]
+    )
+    code, output = await run("replay", "--all")
+    assert code == 1
+    assert f"{sequences[1]}: failed again" in output
+    assert "no longer in the stream" in output
+    assert f"replayed: {count - 1}, failed: 1" in output
+    assert await run("drop", "--all", "--yes") == (0, "dropped: 1\n")
+    assert await control.stored(control.subjects.dead_letter_stream) == []
 
 
 async def test_list_show_replay_drop(
