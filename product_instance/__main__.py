@@ -16,6 +16,7 @@ from mqtt_shared import logs
 from mqtt_shared.settings import InvalidSettingsError, load, options
 
 from . import deadletter_commands
+from .core.concerns import unverified
 from .errors import InstanceError, RejectedError, StateInUseError
 from .instance import ProductInstance
 from .settings import InstanceSettings, ProductSettings
@@ -232,6 +233,8 @@ async def _check(settings: InstanceSettings) -> None:
         return
     await seen.try_broker(configuration)
     click.echo(f"broker: connected to {broker.host}:{broker.port}")
+    if words := unverified(configuration.target):
+        click.echo(f"warning: {words}", err=True)
     if found := seen.concerns(configuration):
         raise RejectedError("\n".join(found))
     click.echo("actions: all can run here")

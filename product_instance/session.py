@@ -24,6 +24,7 @@ from mqtt_shared.mqtt import (
 )
 from mqtt_shared.plan import Target, plan
 
+from .core.concerns import unverified
 from .core.configuration import Configuration, RejectedError
 from .core.router import Router
 from .pipeline import Feed, Pipeline, Routing
@@ -469,6 +470,9 @@ class Session:
             await self._give_up(link, past, accepted=accepted)
             raise
         link.connected_at = datetime.now(UTC)
+        if words := unverified(wanted.target):
+            # At each connection: nobody who looks at the log shall miss it.
+            log.warning(words, **link.connection.broker_info)
         self._past, self._earlier = None, Target()
         return link
 

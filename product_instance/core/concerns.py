@@ -1,4 +1,4 @@
-"""What will not work of the actions of a configuration, told before a message comes."""
+"""What is wrong with a configuration that can be applied, told before a message comes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,26 @@ if TYPE_CHECKING:
 
     from mqtt_shared.plan import Target
 
-__all__ = ["concerns"]
+__all__ = ["concerns", "unverified"]
 
 
 def concerns(target: Target, types: Collection[str], *, has_mail: bool) -> Iterator[str]:
-    """One line for each fault. `types`: the action types that can be run here."""
+    """What will not work of its actions, one line for each. `types`: those that can be run here."""
     for route in target.routes.values():
         for index, action in enumerate(route.actions):
             for words in _of(action, types, target.secrets.named, has_mail=has_mail):
                 yield f"subscription {route.name}, action {index}: {words}"
+
+
+def unverified(target: Target) -> str | None:
+    """A warning where the broker's certificate is not checked."""
+    broker = target.broker
+    if broker is None or not broker.use_tls or broker.verify_cert:
+        return None
+    return (
+        "THE BROKER'S CERTIFICATE IS NOT VERIFIED: anybody on the way can pose as the broker, and read the "
+        "password; switch verify_cert on, with a ca_certificate where the authority is your own"
+    )
 
 
 def _of(

@@ -108,6 +108,8 @@ class Connection:
             "tls": broker.use_tls,
             "protocol": f"MQTT {broker.protocol}",
         }
+        if broker.use_tls:
+            self.broker_info["certificate_verified"] = broker.verify_cert
         self._broker = broker
         self._attempt = Attempt(
             host=broker.host,

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local import kept
 from mqtt_shared.messages import Broker as BrokerSettings
-from mqtt_shared.messages import Subscription, Topics
+from mqtt_shared.messages import Reconnect, Subscription, Topics, encode
 from product_instance import ProductInstance, StateInUseError
 from tests.support.proxy import TcpProxy
 from tests.support.waiting import eventually
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deploy.local.nats import Nats
+    from tests.support.certificates import Certificates
     from tests.support.processes import Processes
     from tests.support.servers import Broker
 
@@ -404,6 +405,29 @@ async def test_the_command_tells_all_faults_of_its_settings(processes: Processes
     for name in ("PRODUCT_ID", "INSTANCE_ID", "PRODUCT_KEY", "MQTT_PORT", "NATS_ROOT"):
         assert f"{name}: " in output
     assert "short" not in output
+
+
+async def test_a_certificate_that_is_not_verified_is_told_each_time(
+    control: Control,
+    own_mosquitto: Callable[..., Broker],
+    tls: Certificates,
+    topic: str,
+    tmp_path: Path,
+    processes: Processes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = own_mosquitto(tls=tls.server)
+    at = BrokerSettings(host="127.0.0.1", port=broker.tls_port, use_tls=True, verify_cert=False)
+    await control.put(control.snapshot(at, sub(f"{topic}/a")))
+    async with ProductInstance(control.settings(tmp_path / "state")) as instance:
+        await applied(instance, 1)
+        await control.command(encode(Reconnect()))
+        await eventually(lambda: caplog.text.count("CERTIFICATE IS NOT VERIFIED") == 2)
+        assert (instance.heartbeat().broker_info or {})["certificate_verified"] is False
+    process = processes.spawn("product_instance", "check", environment=environment(control, tmp_path, "one"))
+    assert await asyncio.to_thread(process.wait, 15)
+    assert process.returncode == 0
+    assert "warning: THE BROKER'S CERTIFICATE IS NOT VERIFIED" in process.output()
 
 
 async def test_check_and_show_config(
