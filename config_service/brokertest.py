@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mqtt_shared.messages import Broker
+    from mqtt_shared.sealing import Secrets
 
     from .core.network import NetworkPolicy
 
@@ -58,7 +59,7 @@ class TestResult(Struct, frozen=True, kw_only=True):
 
 async def test_connection(
     broker: Broker,
-    password: str | None,
+    credentials: Secrets,
     filters: Mapping[str, int],
     *,
     policy: NetworkPolicy,
@@ -78,7 +79,7 @@ async def test_connection(
     allowed = [address for address in addresses if not policy.denies(address)]
     if not allowed:
         return _failure(_denied(broker.host, addresses))
-    return await _Test(broker, password, filters, allowed, deadline).run()
+    return await _Test(broker, credentials, filters, allowed, deadline).run()
 
 
 class _Test:
@@ -87,7 +88,7 @@ class _Test:
     def __init__(
         self,
         broker: Broker,
-        password: str | None,
+        credentials: Secrets,
         filters: Mapping[str, int],
         addresses: list[str],
         deadline: float,
@@ -100,7 +101,8 @@ class _Test:
             msgspec.structs.replace(broker, client_id=None, clean_session=True),
             # 21 characters: every broker takes 23 (MQTT 3.1.1, 3.1.3.1).
             client_id=f"test-{secrets.token_hex(8)}",
-            password=password,
+            password=credentials.password,
+            client_key=credentials.client_key,
             on_message=self._forget,
             connect_timeout_seconds=self._left,
             addresses=addresses,

@@ -374,4 +374,4 @@ def _is_right(found: bytes, sealed: Sealed) -> bool:
         return False
     if sealed.key is None:
         return found == sealed.payload
-    return snapshots.is_same(found, sealed.payload, sealed.password, sealed.key, sealed.previous_key)
+    return snapshots.is_same(found, sealed.payload, sealed.secrets, sealed.key, sealed.previous_key)

@@ -9,7 +9,7 @@ from mqtt_shared import sealing
 from .core import snapshots
 from .core.publication import Sealed
 from .core.state import Desired, stored
-from .vault import BROKER_PASSWORD, PRODUCT_KEY
+from .vault import BROKER_PASSWORD, CLIENT_KEY, PRODUCT_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .core.state import ProductRow
     from .vault import Vault
 
-__all__ = ["seal", "seal_rows", "seal_tombstone"]
+__all__ = ["opened", "seal", "seal_rows", "seal_tombstone"]
 
 
 def seal_rows(vault: Vault, product_id: int, rows: Publication) -> Sealed | None:
@@ -46,19 +46,30 @@ def seal(
 ) -> Sealed:
     """The configuration, sealed under the product's key, and under the previous one while that is good."""
     snapshot = snapshots.build(product.id, revision, wanted, at=at, by=by)
-    password = vault.decrypt(wanted.password, BROKER_PASSWORD, product.id) if wanted.password else None
+    secrets = opened(vault, product.id, wanted)
     key = _key(vault, product.product_key, product.id)
     previous = product.previous_product_key
     previous_key = _key(vault, previous, product.id) if previous else None
     return Sealed(
         product_id=product.id,
         revision=revision,
-        payload=sealing.seal_snapshot(snapshot, sealing.Secrets(password=password), key, previous_key),
+        payload=sealing.seal_snapshot(snapshot, secrets, key, previous_key),
         key_id=product.product_key_id,
         previous_key_id=product.previous_product_key_id,
         key=key,
         previous_key=previous_key,
-        password=password,
+        secrets=secrets,
+    )
+
+
+def opened(vault: Vault, product_id: int, wanted: Desired) -> sealing.Secrets:
+    """The secrets of a configuration, in the clear."""
+
+    def decrypt(token: str | None, purpose: str) -> str | None:
+        return vault.decrypt(token, purpose, product_id) if token else None
+
+    return sealing.Secrets(
+        password=decrypt(wanted.password, BROKER_PASSWORD), client_key=decrypt(wanted.client_key, CLIENT_KEY)
     )
 
 

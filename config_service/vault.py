@@ -1,4 +1,4 @@
-"""Secrets at rest: broker passwords and product keys, each encrypted with its purpose and product inside."""
+"""Secrets at rest, each encrypted with its purpose and product inside."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ if TYPE_CHECKING:
 
     from .store import Store
 
-__all__ = ["BROKER_PASSWORD", "PRODUCT_KEY", "Vault", "WrongKeyError", "check_keys", "rotate_keys"]
+__all__ = [
+    "BROKER_PASSWORD",
+    "CLIENT_KEY",
+    "PRODUCT_KEY",
+    "Vault",
+    "WrongKeyError",
+    "check_keys",
+    "rotate_keys",
+]
 
 BROKER_PASSWORD = "broker-password"  # noqa: S105 - names a purpose
+CLIENT_KEY = "client-key"
 PRODUCT_KEY = "product-key"
 SETTING = "MQTT_PASSWORD_ENCRYPTION_KEY"
 _BATCH = 200
@@ -25,6 +34,8 @@ _COLUMNS = (
     ("previous_product_keys", "replace_previous_product_key", PRODUCT_KEY),
     ("passwords", "replace_password", BROKER_PASSWORD),
     ("past_passwords", "replace_past_password", BROKER_PASSWORD),
+    ("client_keys", "replace_client_key", CLIENT_KEY),
+    ("past_client_keys", "replace_past_client_key", CLIENT_KEY),
 )
 
 

@@ -34,5 +34,5 @@ def effect(before: Desired, after: Desired, *, at: datetime, live: int) -> Effec
 
 def _target(wanted: Desired, at: datetime) -> plan.Target:
     # Ids and revision do not matter here. A token stands for its secret: it is kept while that is.
-    secrets = Secrets(password=wanted.password)
+    secrets = Secrets(password=wanted.password, client_key=wanted.client_key)
     return plan.resolve(build(1, 0, wanted, at=at, by=""), secrets, {}, keep_unknown=True)

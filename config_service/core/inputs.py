@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from mqtt_shared.messages import Protocol, TlsVersion, Transport
+
 from .model import Role
 
 __all__ = [
@@ -30,6 +32,11 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Username = Annotated[str, Meta(max_length=255, pattern="^[^\\x00]*$")]
 Password = Annotated[str, Meta(max_length=512, pattern="^[^\\x00]*$")]
 KeepAlive = Annotated[int, Meta(ge=10, le=3600, description="Seconds")]
+# MQTT 5, 3.1.2.11.2: all ones is "for ever".
+SessionExpiry = Annotated[int, Meta(ge=0, le=2**32 - 1, description="Seconds")]
+WebsocketPath = Annotated[str, Meta(max_length=255, pattern="^/[^\\x00-\\x20\\x7f#]*$")]
+Certificates = Annotated[str, Meta(max_length=100_000, extra={"check": "certificates"}, description="PEM")]
+PrivateKey = Annotated[str, Meta(max_length=20_000, extra={"check": "private_key"}, description="PEM")]
 TopicPart = Annotated[str, Meta(min_length=1, max_length=255)]
 SharedGroup = Annotated[str, Meta(min_length=1, max_length=100, pattern="^[^/+#\\x00]+$")]
 Qos = Annotated[int, Meta(ge=0, le=2)]
@@ -42,6 +49,7 @@ Action = Annotated[
     dict[str, Any], Meta(extra={"check": "action"}, extra_json_schema={"$ref": "#/components/schemas/Action"})
 ]
 Actions = Annotated[list[Action], Meta(max_length=50)]
+Concurrency = Annotated[int, Meta(ge=1, le=1000, description="How many topics are worked on side by side")]
 
 
 class ProductInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +71,8 @@ class ProductPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class BrokerInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Broker settings. Absent fields keep the stored value, or take the default when the config is new.
 
-    `password`: absent, `""` or `"***"` keeps the stored one; null removes it.
+    `password`, `client_key`: absent, `""` or `"***"` keeps the stored one; null removes it. An empty
+    certificate means null; without `client_certificate` there is no `client_key`.
     """
 
     host: Host
@@ -75,6 +84,14 @@ class BrokerInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     client_id: Annotated[str, Meta(max_length=255)] | UnsetType | None = UNSET
     keep_alive: KeepAlive | UnsetType = UNSET
     clean_session: bool | UnsetType = UNSET
+    protocol: Protocol | UnsetType = UNSET
+    session_expiry_seconds: SessionExpiry | UnsetType = UNSET
+    transport: Transport | UnsetType = UNSET
+    websocket_path: WebsocketPath | UnsetType = UNSET
+    tls_min_version: TlsVersion | UnsetType = UNSET
+    ca_certificate: Certificates | UnsetType | None = UNSET
+    client_certificate: Certificates | UnsetType | None = UNSET
+    client_key: PrivateKey | UnsetType | None = UNSET
 
 
 class TopicsInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,6 +132,7 @@ class SubscriptionInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     enabled: bool = True
     description: Description = ""
     actions: Actions = field(default_factory=list[dict[str, Any]])
+    concurrency: Concurrency = 16
 
 
 class SubscriptionPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,6 +143,7 @@ class SubscriptionPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     enabled: bool | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     actions: Actions | UnsetType = UNSET
+    concurrency: Concurrency | UnsetType = UNSET
 
 
 class TokenInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

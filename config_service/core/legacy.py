@@ -17,8 +17,6 @@ from .inputs import BrokerInput, Qos, SubscriptionInput, TopicsInput
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mqtt_shared.messages import Broker
-
     from .state import Desired
 
 __all__ = ["FORMAT", "Imported", "export", "parse"]
@@ -80,7 +78,7 @@ class _LegacyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def export(product: str, revision: int, wanted: Desired) -> dict[str, Any]:
-    """The whole configuration as `parse` reads it, without the password: an import keeps the stored one."""
+    """The whole configuration as `parse` reads it, without secrets: an import keeps the stored ones."""
     items = [
         {name: value for name, value in msgspec.to_builtins(item).items() if name != "id"}
         for item in wanted.subscriptions
@@ -89,16 +87,10 @@ def export(product: str, revision: int, wanted: Desired) -> dict[str, Any]:
         "format": FORMAT,
         "product": product,
         "revision": revision,
-        "broker": _importable(wanted.broker),
+        "broker": msgspec.to_builtins(wanted.broker),
         "topics": msgspec.to_builtins(wanted.topics),
         "subscriptions": items,
     }
-
-
-def _importable(broker: Broker | None) -> dict[str, Any]:
-    # What an import does not know yet it would refuse.
-    plain: dict[str, Any] = msgspec.to_builtins(broker)
-    return {name: value for name, value in plain.items() if name in BrokerInput.__struct_fields__}
 
 
 def parse(document: dict[str, Any]) -> Imported:

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
 
-from mqtt_shared.messages import ProductStatus
+from mqtt_shared.messages import ProductStatus, Protocol, TlsVersion, Transport
 
 __all__ = [
     "ApiToken",
@@ -35,7 +35,7 @@ __all__ = [
     "Write",
 ]
 
-MASK = "***"
+MASK: Literal["***"] = "***"
 T = TypeVar("T")
 Role = Literal["viewer", "operator", "administrator"]
 
@@ -55,7 +55,9 @@ class Product(Struct, frozen=True, kw_only=True):
 
 
 class Broker(Struct, frozen=True, kw_only=True):
-    """Where and how instances connect. `password` is `"***"` when one is stored, null when none is."""
+    """Where and how instances connect. `password` and `client_key` are `"***"` when one is stored, null when
+    none is. Certificates are PEM.
+    """
 
     host: str
     port: int = 1883
@@ -66,6 +68,16 @@ class Broker(Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     keep_alive: int = 60
     clean_session: bool = True
+    protocol: Protocol = "3.1.1"
+    session_expiry_seconds: int = 604_800
+    """How long the broker keeps a session that is not clean; MQTT 5 only."""
+    transport: Transport = "tcp"
+    websocket_path: str = "/mqtt"
+    tls_min_version: TlsVersion = "1.2"
+    ca_certificate: str | None = None
+    """The only authorities that are trusted; null: those of the system."""
+    client_certificate: str | None = None
+    client_key: Literal["***"] | None = None
 
 
 class Topics(Struct, frozen=True, kw_only=True):
@@ -110,6 +122,8 @@ class Subscription(Struct, frozen=True, kw_only=True):
     enabled: bool
     description: str
     actions: list[dict[str, Any]]
+    concurrency: int
+    """How many topics are worked on side by side."""
     stats: Stats | None
     created_at: datetime
     updated_at: datetime

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from mqtt_shared.sealing import Secrets
+
 from .state import ConfigRow, ProductRow, SubscriptionRow, TombstoneRow
 
 __all__ = ["Issued", "Publication", "Sealed"]
@@ -38,7 +40,7 @@ class Sealed(Struct, frozen=True, kw_only=True):
     previous_key_id: str | None = None
     key: str | None = None
     previous_key: str | None = None
-    password: str | None = None
+    secrets: Secrets = Secrets()
 
     def __repr__(self) -> str:
         return f"Sealed(product_id={self.product_id}, revision={self.revision})"

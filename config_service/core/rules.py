@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check",
     "check_variables",
-    "given_password",
+    "given_secret",
     "host_fault",
     "merge_broker",
     "merge_subscription",
@@ -41,11 +41,11 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 def merge_broker(stored: messages.Broker | None, given: BrokerInput | PartialBrokerInput) -> messages.Broker:
     """The broker settings: absent fields as stored, or the default when nothing is stored.
 
-    `client_id` "" means null: made per instance.
+    `client_id` "" means null: made per instance; so does an empty certificate: none.
     """
-    changes = _given(given, leave_out=("password",))
-    if changes.get("client_id") == "":
-        changes["client_id"] = None
+    changes = _given(given, leave_out=("password", "client_key"))
+    for name in {"client_id", "ca_certificate", "client_certificate"} & changes.keys():
+        changes[name] = changes[name] or None
     return structs.replace(stored or messages.Broker(host=""), **changes)
 
 
@@ -59,8 +59,8 @@ def _given(given: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
-def given_password(given: str | UnsetType | None) -> str | UnsetType | None:
-    """A new password, null to remove it, or UNSET to keep the stored one (absent, `""` or `"***"`)."""
+def given_secret(given: str | UnsetType | None) -> str | UnsetType | None:
+    """A new password or key, null to remove it, or UNSET to keep the stored one (absent, `""` or `"***"`)."""
     return UNSET if given in ("", MASK) else given
 
 
@@ -73,6 +73,7 @@ def new_subscription(subscription_id: int, given: SubscriptionInput) -> Item:
         enabled=given.enabled,
         description=given.description,
         actions=settled(given.actions),
+        concurrency=given.concurrency,
     )
 
 
@@ -84,16 +85,17 @@ def merge_subscription(stored: Item, given: SubscriptionPatch) -> Item:
     return structs.replace(stored, **changes)
 
 
-def check(wanted: Desired, *, fields_of: int | None = None) -> None:
+def check(wanted: Desired, *found: Fault, fields_of: int | None = None) -> None:
     """Everything that needs the whole configuration.
 
+    found: faults that are known already, to be told with the others.
     fields_of: the id of the subscription whose fields the body holds: its faults then begin at `body`, not at
         `body.subscriptions`.
 
     Raises:
         InvalidInputError: all faults.
     """
-    if faults := list(_faults(wanted, fields_of)):
+    if faults := [*_faults(wanted, fields_of), *found]:
         raise InvalidInputError(faults)
 
 

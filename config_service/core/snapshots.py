@@ -36,6 +36,7 @@ def build(product_id: int, revision: int, wanted: Desired, *, at: datetime, by: 
                 topic=item.full_topic(wanted.topics),
                 enabled=item.enabled,
                 actions=item.actions,
+                concurrency=item.concurrency,
             )
             for item in wanted.subscriptions
         ],
@@ -47,7 +48,7 @@ def digest(snapshot: messages.Snapshot) -> str:
     return sealing.digest(messages.encode(snapshot))
 
 
-def is_same(raw: bytes, right: bytes, password: str | None, key: str, previous_key: str | None) -> bool:
+def is_same(raw: bytes, right: bytes, secrets: sealing.Secrets, key: str, previous_key: str | None) -> bool:
     """Does `raw`, as found in the bucket, say what `right` says, sealed under the same keys?
 
     Compares what this version knows, so that two versions of the service never fight over a field that only
@@ -62,7 +63,7 @@ def is_same(raw: bytes, right: bytes, password: str | None, key: str, previous_k
     wanted = messages.decode(right, messages.Snapshot)
     return (
         _content(found.snapshot) == _content(wanted)
-        and found.secrets.password == password
+        and found.secrets == secrets
         and (found.snapshot.sealed_previous is None) == (previous_key is None)
     )
 

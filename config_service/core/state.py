@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from mqtt_shared import messages, topics
 
@@ -44,7 +44,7 @@ class ProductRow(Struct, frozen=True, kw_only=True):
 
 
 class ConfigRow(Struct, frozen=True, kw_only=True):
-    """A row of `mqtt_configs`; the password is a token at rest."""
+    """A row of `mqtt_configs`; password and client key are tokens at rest."""
 
     id: int
     product_id: int
@@ -57,6 +57,14 @@ class ConfigRow(Struct, frozen=True, kw_only=True):
     client_id: str | None
     keep_alive: int
     clean_session: bool
+    protocol: messages.Protocol
+    session_expiry_seconds: int
+    transport: messages.Transport
+    websocket_path: str
+    tls_min_version: messages.TlsVersion
+    ca_certificate: str | None
+    client_certificate: str | None
+    client_key: str | None
     topic_prefix: str
     topic_pattern: str
     use_shared_subscriptions: bool
@@ -69,7 +77,7 @@ class ConfigRow(Struct, frozen=True, kw_only=True):
 
     @property
     def broker(self) -> messages.Broker:
-        """The broker settings, without the password."""
+        """The broker settings, without password and client key."""
         return messages.Broker(
             host=self.broker_host,
             port=self.broker_port,
@@ -79,6 +87,13 @@ class ConfigRow(Struct, frozen=True, kw_only=True):
             client_id=self.client_id,
             keep_alive=self.keep_alive,
             clean_session=self.clean_session,
+            protocol=self.protocol,
+            session_expiry_seconds=self.session_expiry_seconds,
+            transport=self.transport,
+            websocket_path=self.websocket_path,
+            tls_min_version=self.tls_min_version,
+            ca_certificate=self.ca_certificate,
+            client_certificate=self.client_certificate,
         )
 
     @property
@@ -102,6 +117,7 @@ class SubscriptionRow(Struct, frozen=True, kw_only=True):
     enabled: bool
     description: str
     actions: list[dict[str, Any]]
+    concurrency: int
     messages_received: int = 0
     last_message_at: datetime | None = None
     actions_executed: int = 0
@@ -134,6 +150,7 @@ class Item(Struct, frozen=True, kw_only=True):
     enabled: bool = True
     description: str = ""
     actions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    concurrency: int = 16
 
     def full_topic(self, wanted: messages.Topics) -> str:
         """Its own topic, or the derived one; variables stay."""
@@ -143,17 +160,18 @@ class Item(Struct, frozen=True, kw_only=True):
 class Desired(Struct, frozen=True, kw_only=True):
     """The whole configuration of a product. `broker` is null when there is none.
 
-    password: the token at rest. Two tokens are equal only when the password was kept.
+    password, client_key: the tokens at rest. Two tokens are equal only when the secret was kept.
     """
 
     broker: messages.Broker | None = None
     password: str | None = None
+    client_key: str | None = None
     topics: messages.Topics = messages.Topics()
     variables: dict[str, str] = field(default_factory=dict[str, str])
     subscriptions: tuple[Item, ...] = ()
 
     def document(self) -> dict[str, Any] | None:
-        """For the history: everything but the password, which is masked. Null without configuration."""
+        """For the history: everything, with secrets masked. Null without configuration."""
         if self.broker is None:
             return None
         document = {
@@ -163,7 +181,7 @@ class Desired(Struct, frozen=True, kw_only=True):
             "subscriptions": self.subscriptions,
         }
         plain: dict[str, Any] = msgspec.to_builtins(document)
-        plain["broker"]["password"] = MASK if self.password else None
+        plain["broker"] |= {"password": _masked(self.password), "client_key": _masked(self.client_key)}
         return plain
 
 
@@ -198,6 +216,7 @@ def stored(product: ProductRow, config: ConfigRow | None, subscriptions: list[Su
     return Desired(
         broker=config.broker,
         password=config.password,
+        client_key=config.client_key,
         topics=config.topics,
         variables=product.variables,
         subscriptions=tuple(_item(row) for row in subscriptions),
@@ -212,7 +231,12 @@ def _item(row: SubscriptionRow) -> Item:
         enabled=row.enabled,
         description=row.description,
         actions=row.actions,
+        concurrency=row.concurrency,
     )
+
+
+def _masked(token: str | None) -> Literal["***"] | None:
+    return MASK if token else None
 
 
 def product_answer(row: ProductRow) -> Product:
@@ -230,29 +254,17 @@ def product_answer(row: ProductRow) -> Product:
 
 
 def config_answer(row: ConfigRow) -> MqttConfig:
-    """The configuration as clients see it: the password is masked."""
+    """The configuration as clients see it: secrets are masked."""
     return MqttConfig(
         id=row.id,
         product_id=row.product_id,
         revision=row.revision,
         broker=Broker(
-            host=row.broker_host,
-            port=row.broker_port,
-            use_tls=row.use_tls,
-            verify_cert=row.verify_cert,
-            username=row.username,
-            password=MASK if row.password else None,
-            client_id=row.client_id,
-            keep_alive=row.keep_alive,
-            clean_session=row.clean_session,
+            **structs.asdict(row.broker),
+            password=_masked(row.password),
+            client_key=_masked(row.client_key),
         ),
-        topics=Topics(
-            prefix=row.topic_prefix,
-            pattern=row.topic_pattern,
-            use_shared=row.use_shared_subscriptions,
-            shared_group=row.shared_group,
-            qos=row.qos,
-        ),
+        topics=Topics(**structs.asdict(row.topics)),
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -270,6 +282,7 @@ def subscription_answer(
         enabled=row.enabled,
         description=row.description,
         actions=row.actions,
+        concurrency=row.concurrency,
         stats=_stats(row) if live else None,
         created_at=row.created_at,
         updated_at=row.updated_at,

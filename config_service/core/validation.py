@@ -19,7 +19,7 @@ from msgspec import inspect
 
 from mqtt_shared import topics
 
-from . import actions, rules
+from . import actions, certificates, rules
 from .errors import Fault, InvalidInputError
 
 if TYPE_CHECKING:
@@ -264,7 +264,12 @@ def _host_faults(text: str) -> list[str]:
 
 
 # What a text means beyond its length; here, so that it is told with all other faults.
-_MEANT_AS: dict[str, Callable[[str], list[str]]] = {"host": _host_faults, "topic": topics.faults}
+_MEANT_AS: dict[str, Callable[[str], list[str]]] = {
+    "host": _host_faults,
+    "topic": topics.faults,
+    "certificates": certificates.certificate_faults,
+    "private_key": certificates.key_faults,
+}
 
 
 def _known_config(action: dict[str, Any]) -> list[tuple[type, object]]:
@@ -340,6 +345,7 @@ _PATTERNS = {
     r"^[^\x00]*$": "must not contain a NUL character",
     r"^[a-z][a-z0-9_]{0,99}$": "must have 1 to 100 of a-z, 0-9 and _, and begin with a letter",
     r"^[A-Za-z_][A-Za-z0-9_]{0,99}$": "must have 1 to 100 letters, digits and _, and not begin with a digit",
+    r"^/[^\x00-\x20\x7f#]*$": "must begin with / and have no spaces, control characters or #",
     r"^[^/+#\x00]+$": "must not contain /, + or #",
     r"^[A-Za-z0-9_-]{1,100}$": "must have 1 to 100 letters, digits, - and _",
     **actions.PATTERNS,

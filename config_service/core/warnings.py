@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from mqtt_shared import topics
 
+from . import certificates
 from .model import Warn
 from .overlaps import overlapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from mqtt_shared.messages import Broker
 
@@ -21,32 +24,54 @@ __all__ = ["MOST_OVERLAPS", "warnings"]
 
 MOST_OVERLAPS = 20
 """More pairs are not told."""
+_SOON = timedelta(days=30)
 
 
-def warnings(wanted: Desired, live: Sequence[LiveInstance]) -> list[Warn]:
+def warnings(wanted: Desired, live: Sequence[LiveInstance], *, now: datetime) -> list[Warn]:
     """All warnings about the configuration, with `loc` as in an export."""
     if wanted.broker is None:
         return []
     enabled = [item for item in wanted.subscriptions if item.enabled]
     return [
-        *_broker(wanted.broker, wanted.topics.qos, len(live)),
+        *_broker(wanted.broker, len(live)),
+        *_session(wanted.broker, wanted.topics.qos),
+        *_certificates(wanted.broker, now),
         *_variables(wanted, enabled),
         *_actions(enabled, live),
         *_overlaps(wanted, enabled),
     ]
 
 
-def _broker(broker: Broker, qos: int, live: int) -> Iterator[Warn]:
+def _broker(broker: Broker, live: int) -> Iterator[Warn]:
     if broker.use_tls and not broker.verify_cert:
         yield _warn(
             "broker.verify_cert", "any server can pose as the broker: switch verify_cert on", "tls_unverified"
         )
-    if broker.clean_session and qos >= 1:
-        msg = f"with clean_session, messages of QoS {qos} that arrive while an instance is away are lost"
-        yield _warn("broker.clean_session", msg, "clean_session")
     if broker.client_id and "{instance_id}" not in broker.client_id and live > 1:
         msg = f"{live} live instances throw each other out: put {{instance_id}} into it, or leave it empty"
         yield _warn("broker.client_id", msg, "client_id_shared")
+
+
+def _session(broker: Broker, qos: int) -> Iterator[Warn]:
+    if not qos:
+        return
+    lost = f"messages of QoS {qos} that arrive while an instance is away are lost"
+    if broker.clean_session:
+        yield _warn("broker.clean_session", f"with clean_session, {lost}", "clean_session")
+    elif broker.protocol == "5" and not broker.session_expiry_seconds:
+        msg = f"a session that expires after 0 seconds ends with its connection: {lost}"
+        yield _warn("broker.session_expiry_seconds", msg, "session_expiry")
+
+
+def _certificates(broker: Broker, now: datetime) -> Iterator[Warn]:
+    for name in ("ca_certificate", "client_certificate"):
+        if (text := getattr(broker, name)) is None:
+            continue
+        if not broker.use_tls:
+            yield _warn(f"broker.{name}", "is used with use_tls alone, which is off", "tls_off")
+        if (end := certificates.ends_at(text)) < now + _SOON:
+            verb, kind = ("expired", "expired") if end <= now else ("expires", "expires_soon")
+            yield _warn(f"broker.{name}", f"{verb} on {end:%Y-%m-%d}: have a new one issued", kind)
 
 
 def _variables(wanted: Desired, enabled: Sequence[Item]) -> Iterator[Warn]:

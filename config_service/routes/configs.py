@@ -50,7 +50,7 @@ async def delete(call: Call) -> web.Response:
 
 
 async def test(call: Call) -> web.Response:
-    broker, password, filters = await call.usecases.settings_to_test(call.product_id, call.body)
+    wanted = await call.usecases.settings_to_test(call.product_id, call.body)
     settings, slots = call.service.settings, call.service.tests
     try:
         async with asyncio.timeout(settings.test_timeout_seconds):
@@ -59,9 +59,9 @@ async def test(call: Call) -> web.Response:
         raise BusyError(f"{settings.test_concurrency} connection tests are running: try again soon") from None
     try:
         result = await test_connection(
-            broker,
-            password,
-            filters,
+            wanted.broker,
+            wanted.secrets,
+            wanted.filters,
             policy=settings.test_policy,
             timeout_seconds=settings.test_timeout_seconds,
         )
@@ -145,8 +145,8 @@ ROUTES = (
         name="put_config",
         tag=_TAG,
         summary="Create or update broker and topic settings",
-        description="Optional fields that are absent keep their stored value. `password`: absent, empty or "
-        "`***` keeps the stored one, null removes it.",
+        description="Optional fields that are absent keep their stored value. `password` and `client_key`: "
+        "absent, empty or `***` keeps the stored one, null removes it.",
         handler=put,
         role="operator",
         answers={200: ConfigWritten},
@@ -178,8 +178,8 @@ ROUTES = (
         name="test_config",
         tag=_TAG,
         summary="Try a real connection without saving",
-        description="Fields left out come from the stored config; a masked or absent password means the "
-        "stored one, for the stored host and port only. 200 whenever the test ran.",
+        description="Fields left out come from the stored config; a masked or absent password or client key "
+        "means the stored one, for the stored host and port only. 200 whenever the test ran.",
         handler=test,
         role="operator",
         answers={200: TestResult},

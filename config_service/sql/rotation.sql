@@ -36,3 +36,22 @@ select coalesce(json_agg(t), '[]') from (
 
 -- replace_past_password --
 update mqtt_config_revisions set password = $4 where product_id = $1 and revision = $2 and password = $3;
+
+-- client_keys --
+select coalesce(json_agg(t), '[]') from (
+    select product_id, 0 as number, client_key as token from mqtt_configs
+    where (product_id, 0) > ($1::integer, $2::bigint) and client_key is not null order by product_id limit $3
+) t;
+
+-- replace_client_key --
+update mqtt_configs set client_key = $4 where product_id = $1 and $2::bigint = 0 and client_key = $3;
+
+-- past_client_keys --
+select coalesce(json_agg(t), '[]') from (
+    select product_id, revision as number, client_key as token from mqtt_config_revisions
+    where (product_id, revision) > ($1::integer, $2::bigint) and client_key is not null
+    order by product_id, revision limit $3
+) t;
+
+-- replace_past_client_key --
+update mqtt_config_revisions set client_key = $4 where product_id = $1 and revision = $2 and client_key = $3;

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, UnsetType, structs
 
-from ..core import effects, rules, snapshots
+from mqtt_shared import tls
+
+from ..core import certificates, effects, rules, snapshots
 from ..core import warnings as advice
 from ..core.errors import Fault, InvalidInputError, NotFoundError, RevisionMismatchError, UnavailableError
 from ..core.model import Change, Effect, MqttConfig, Page, Subscription, Warn
@@ -24,11 +26,14 @@ from ..core.state import (
 )
 from ..sealer import seal, seal_tombstone
 from ..store import MovedError
-from ..vault import BROKER_PASSWORD
+from ..vault import BROKER_PASSWORD, CLIENT_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from mqtt_shared.messages import Broker
+
+    from ..core.inputs import BrokerInput, PartialBrokerInput
     from ..core.model import Write
     from ..publisher import Link, Publisher
     from ..store import Store, Transaction
@@ -38,6 +43,7 @@ __all__ = ["Base", "Outcome", "number_after", "page", "sorted_items"]
 
 # Each time, another replica's write has succeeded in between.
 _ATTEMPTS = 100
+_SECRETS = ("password", "client_key")
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -89,18 +95,15 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def _columns(wanted: Desired) -> dict[str, Any]:
-    broker, topics = wanted.broker, wanted.topics
-    assert broker
+    topics = wanted.topics
+    assert wanted.broker
+    broker = structs.asdict(wanted.broker)
     return {
-        "broker_host": broker.host,
-        "broker_port": broker.port,
-        "use_tls": broker.use_tls,
-        "verify_cert": broker.verify_cert,
-        "username": broker.username,
+        "broker_host": broker.pop("host"),
+        "broker_port": broker.pop("port"),
+        **broker,
         "password": wanted.password,
-        "client_id": broker.client_id,
-        "keep_alive": broker.keep_alive,
-        "clean_session": broker.clean_session,
+        "client_key": wanted.client_key,
         "topic_prefix": topics.prefix,
         "topic_pattern": topics.pattern,
         "use_shared_subscriptions": topics.use_shared,
@@ -179,7 +182,7 @@ class Base:
                 state.revision,
                 _json(_columns(after)),
                 state.config is None,
-                after.password != before.password,
+                [name for name in _SECRETS if getattr(after, name) != getattr(before, name)],
                 [i for i in old if i not in new],
                 _json([item for i, item in new.items() if i in old and item != old[i]]),
                 _json([item for i, item in new.items() if i not in old]),
@@ -216,7 +219,7 @@ class Base:
     def _removal(self, state: State) -> Change[None]:
         """What the removal of the whole configuration means."""
         before = state.desired()
-        removed = structs.replace(before, broker=None, password=None, subscriptions=())
+        removed = structs.replace(before, broker=None, password=None, client_key=None, subscriptions=())
         return self._outcome(state, before, removed, saved=None).as_change(None)
 
     def _announce(self, state: State, after: Desired, write: Write) -> None:
@@ -231,19 +234,64 @@ class Base:
             config_id=saved or (state.config.id if state.config else 0),
             changed=after != before,
             effect=effects.effect(before, after, at=state.now, live=len(state.live)),
-            warnings=advice.warnings(after, state.live),
+            warnings=advice.warnings(after, state.live, now=state.now),
         )
 
-    def _password(self, product_id: int, stored: str | None, given: str | UnsetType | None) -> str | None:
-        """The token to store: the stored one stays the same where the password does."""
-        given = rules.given_password(given)
+    def _token(
+        self, product_id: int, purpose: str, stored: str | None, given: str | UnsetType | None
+    ) -> str | None:
+        """The token to store: the stored one stays the same where the secret does."""
+        given = rules.given_secret(given)
         if given is None:
             return None
         if isinstance(given, UnsetType):
             return stored
-        if stored and self._vault.decrypt(stored, BROKER_PASSWORD, product_id) == given:
+        if stored and self._vault.decrypt(stored, purpose, product_id) == given:
             return stored
-        return self._vault.encrypt(given, BROKER_PASSWORD, product_id)
+        return self._vault.encrypt(given, purpose, product_id)
+
+    def _with_broker(
+        self, product_id: int, before: Desired, given: BrokerInput | PartialBrokerInput
+    ) -> Desired:
+        """The configuration with the broker settings that a client sent, unchecked."""
+        broker = rules.merge_broker(before.broker, given)
+        # A stored key goes with its certificate.
+        stored = before.client_key if broker.client_certificate else None
+        return structs.replace(
+            before,
+            broker=broker,
+            password=self._token(product_id, BROKER_PASSWORD, before.password, given.password),
+            client_key=self._token(product_id, CLIENT_KEY, stored, given.client_key),
+        )
+
+    def _certificate_faults(self, state: State, before: Desired, after: Desired) -> list[Fault]:
+        """What is wrong with certificates and key, where they are new: stored ones may expire."""
+        if _identity(before) == _identity(after):
+            return []
+        assert after.broker
+        token = after.client_key
+        key = self._vault.decrypt(token, CLIENT_KEY, state.product.id) if token else None
+        found = list(certificates.faults(after.broker, key, now=state.now))
+        return found or list(_tls_faults(after.broker, key))
+
+
+def _tls_faults(broker: Broker, key: str | None) -> Iterator[Fault]:
+    """What the TLS library itself has against them: a key that is too short, say."""
+    try:
+        tls.context(
+            tls.Tls(
+                ca_certificate=broker.ca_certificate,
+                client_certificate=broker.client_certificate,
+                client_key=key,
+            )
+        )
+    except tls.TlsSettingsError as error:
+        yield Fault(["body", "broker", "client_certificate"], str(error), "unusable")
+
+
+def _identity(wanted: Desired) -> tuple[str | None, ...]:
+    broker = wanted.broker
+    return (broker.ca_certificate, broker.client_certificate, wanted.client_key) if broker else (None,) * 3
 
 
 _encoder = msgspec.json.Encoder()

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, UnsetType, structs
 
-from mqtt_shared import messages, topics
+from mqtt_shared import messages, sealing, topics
 
 from ..core import rules
 from ..core.errors import Fault, InvalidInputError, NotFoundError, UnavailableError
 from ..core.inputs import PartialBrokerInput
 from ..core.model import Change, ConfigAnswer, MqttConfig
 from ..core.state import ConfigRow, Desired, State, SubscriptionRow, config_answer, subscription_answer
+from ..sealer import opened
 from ..store import MovedError
-from ..vault import BROKER_PASSWORD
 from .base import Base, no_product
 
 if TYPE_CHECKING:
     from ..core.inputs import ConfigInput, TestInput
     from ..core.model import Write
 
-__all__ = ["Configs"]
+__all__ = ["Configs", "SettingsToTest"]
 
 _ATTEMPTS = 100
 
@@ -32,6 +32,14 @@ class _Stored(Struct, frozen=True):
     subscriptions: list[SubscriptionRow]
     status: messages.ProductStatus | None
     last_revision: int
+
+
+class SettingsToTest(Struct, frozen=True, kw_only=True):
+    """`filters` with their QoS."""
+
+    broker: messages.Broker
+    secrets: sealing.Secrets
+    filters: dict[str, int]
 
 
 class Configs(Base):
@@ -72,12 +80,10 @@ class Configs(Base):
 
         def compute(state: State, before: Desired) -> Desired:
             after = structs.replace(
-                before,
-                broker=rules.merge_broker(before.broker, new.broker),
+                self._with_broker(product_id, before, new.broker),
                 topics=rules.merge_topics(before.topics, new.topics),
-                password=self._password(product_id, before.password, new.broker.password),
             )
-            rules.check(after)
+            rules.check(after, *self._certificate_faults(state, before, after))
             return after
 
         outcome = await self._change(product_id, write, "put_config", compute)
@@ -105,13 +111,11 @@ class Configs(Base):
                     return structs.replace(self._removal(state), revision=revision)
         raise UnavailableError("the configuration (others keep changing it)")
 
-    async def settings_to_test(
-        self, product_id: int, given: TestInput
-    ) -> tuple[messages.Broker, str | None, dict[str, int]]:
-        """Broker, password and filters (with QoS) to try: what is left out comes from what is stored.
+    async def settings_to_test(self, product_id: int, given: TestInput) -> SettingsToTest:
+        """What to try: what is left out comes from what is stored.
 
-        The stored password goes along to the stored host and port only. Filters with a variable that only an
-        instance knows are left out.
+        Stored password and client certificate with its key go along to the stored host and port only.
+        Filters with a variable that only an instance knows are left out.
 
         Raises:
             InvalidInputError: also when there is no host, neither given nor stored.
@@ -124,26 +128,32 @@ class Configs(Base):
         if before.broker is None and isinstance(partial.host, UnsetType):
             msg = "is required: no configuration is stored to take it from"
             raise InvalidInputError([Fault(["body", "broker", "host"], msg, "missing")])
+        known = before if _is_there(before.broker, partial) else _without_secrets(before)
         after = structs.replace(
-            before,
-            broker=rules.merge_broker(before.broker, partial),
+            self._with_broker(product_id, known, partial),
             topics=rules.merge_topics(before.topics, given.topics),
         )
-        rules.check(after)
+        rules.check(after, *self._certificate_faults(stored, known, after))
         assert after.broker
-        return after.broker, self._password_to_test(product_id, before, after, partial), _filters(after)
+        return SettingsToTest(
+            broker=after.broker,
+            secrets=opened(self._vault, product_id, after),
+            filters=_filters(after),
+        )
 
-    def _password_to_test(
-        self, product_id: int, before: Desired, after: Desired, given: PartialBrokerInput
-    ) -> str | None:
-        password = rules.given_password(given.password)
-        if not isinstance(password, UnsetType):
-            return password
-        if not (before.password and before.broker and after.broker):
-            return None
-        if (before.broker.host, before.broker.port) != (after.broker.host, after.broker.port):
-            return None
-        return self._vault.decrypt(before.password, BROKER_PASSWORD, product_id)
+
+def _is_there(stored: messages.Broker | None, given: PartialBrokerInput) -> bool:
+    """Does the test go where the stored settings go?"""
+    if stored is None:
+        return False
+    host = stored.host if isinstance(given.host, UnsetType) else given.host
+    port = stored.port if isinstance(given.port, UnsetType) else given.port
+    return (host, port) == (stored.host, stored.port)
+
+
+def _without_secrets(before: Desired) -> Desired:
+    broker = structs.replace(before.broker, client_certificate=None) if before.broker else None
+    return structs.replace(before, broker=broker, password=None, client_key=None)
 
 
 def _filters(wanted: Desired) -> dict[str, int]:

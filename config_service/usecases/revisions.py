@@ -15,7 +15,8 @@ from ..core.diff import diff
 from ..core.errors import Fault, InvalidInputError, NotFoundError
 from ..core.model import Change, MqttConfig, Page, PathChange, Revision
 from ..core.state import Desired, Item, State
-from ..vault import BROKER_PASSWORD
+from ..sealer import opened
+from ..vault import BROKER_PASSWORD, CLIENT_KEY
 from .base import Base, no_product, number_after, page, sorted_items
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class _Row(Struct, frozen=True):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     password: str | None = None
+    client_key: str | None = None
 
 
 class _Document(Struct, frozen=True):
@@ -56,9 +58,7 @@ class Revisions(Base):
     async def get_revision(self, product_id: int, number: int) -> Revision:
         """One change."""
         row = await self._revision(product_id, number)
-        values = structs.asdict(row)
-        del values["password"]
-        return Revision(**values)
+        return Revision(**{name: getattr(row, name) for name in Revision.__struct_fields__})
 
     async def diff_revisions(self, product_id: int, number: int, against: int) -> list[PathChange]:
         """What differs at `number` from how it was at `against`; 0 is the time before the first revision."""
@@ -67,7 +67,7 @@ class Revisions(Base):
         return diff(before.after if before else None, after.after)
 
     async def restore_revision(self, product_id: int, number: int, write: Write) -> Change[MqttConfig]:
-        """Make a new revision that configures what `number` did: broker with its password, topics, variables,
+        """Make a new revision that configures what `number` did: broker with its secrets, topics, variables,
         subscriptions. Subscriptions keep their id where they still exist.
 
         Raises:
@@ -78,7 +78,7 @@ class Revisions(Base):
             msg = f"revision {number} removed the configuration: use DELETE for that"
             raise InvalidInputError([Fault(["path", "revision"], msg, "removal")])
         old = msgspec.convert(row.after, _Document)
-        password = self._vault.decrypt(row.password, BROKER_PASSWORD, product_id) if row.password else None
+        secrets = opened(self._vault, product_id, Desired(password=row.password, client_key=row.client_key))
 
         def compute(state: State, before: Desired) -> Desired:
             after = structs.replace(
@@ -86,7 +86,8 @@ class Revisions(Base):
                 broker=old.broker,
                 topics=old.topics,
                 variables=old.variables,
-                password=self._password(product_id, before.password, password),
+                password=self._token(product_id, BROKER_PASSWORD, before.password, secrets.password),
+                client_key=self._token(product_id, CLIENT_KEY, before.client_key, secrets.client_key),
                 subscriptions=_restored(old.subscriptions, before, state.ids),
             )
             rules.check(after)

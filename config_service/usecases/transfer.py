@@ -38,7 +38,7 @@ class Transfer(Base):
     ) -> Change[ConfigAnswer]:
         """Take over an export, or a legacy `mqtt_events.json`: all of it or nothing.
 
-        An export replaces the whole configuration, but for the password; subscriptions are matched by name.
+        An export replaces the whole configuration, but for secrets; subscriptions are matched by name.
         The legacy file has no broker, so there must be one; its events are added, or replace the
         subscriptions of the same name.
 
@@ -51,21 +51,19 @@ class Transfer(Base):
             if before.broker is None and wanted.broker is None:
                 raise NotConfiguredError(product_id)
             after = structs.replace(
-                self._with_broker(product_id, before, wanted),
+                self._imported(product_id, before, wanted),
                 topics=rules.merge_topics(before.topics, wanted.topics),
                 subscriptions=_merged(before, wanted, state.ids),
             )
-            rules.check(after)
+            rules.check(after, *self._certificate_faults(state, before, after))
             return after
 
         ids = len(wanted.subscriptions)
         return _answer(await self._change(product_id, write, "import", compute, ids=ids))
 
-    def _with_broker(self, product_id: int, before: Desired, wanted: Imported) -> Desired:
+    def _imported(self, product_id: int, before: Desired, wanted: Imported) -> Desired:
         if wanted.broker:
-            password = self._password(product_id, before.password, wanted.broker.password)
-            broker = rules.merge_broker(before.broker, wanted.broker)
-            return structs.replace(before, broker=broker, password=password)
+            return self._with_broker(product_id, before, wanted.broker)
         if before.broker and not isinstance(wanted.clean_session, UnsetType):
             broker = structs.replace(before.broker, clean_session=wanted.clean_session)
             return structs.replace(before, broker=broker)

@@ -13,6 +13,7 @@ from config_service import brokertest
 from config_service.core import network
 from mqtt_shared.messages import Broker
 from mqtt_shared.mqtt import Connection, Message
+from mqtt_shared.sealing import Secrets
 from tests.shared.dynsec import PASSWORD, USER, dynamic_security
 from tests.shared.scripted import ACCEPTED, ScriptedBroker, connack
 from tests.support.waiting import eventually
@@ -32,13 +33,18 @@ async def attempt(
     filters: Mapping[str, int] | None = None,
     *,
     password: str | None = None,
+    client_key: str | None = None,
     policy: network.NetworkPolicy = OPEN,
     timeout_seconds: float = 5,
     **options: Any,
 ) -> brokertest.TestResult:
     about: dict[str, Any] = {"host": "127.0.0.1", "port": getattr(server, "port", 0)} | options
     return await brokertest.test_connection(
-        Broker(**about), password, filters or {}, policy=policy, timeout_seconds=timeout_seconds
+        Broker(**about),
+        Secrets(password=password, client_key=client_key),
+        filters or {},
+        policy=policy,
+        timeout_seconds=timeout_seconds,
     )
 
 

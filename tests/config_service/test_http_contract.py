@@ -31,6 +31,14 @@ BROKER_KEYS = {
     "client_id",
     "keep_alive",
     "clean_session",
+    "protocol",
+    "session_expiry_seconds",
+    "transport",
+    "websocket_path",
+    "tls_min_version",
+    "ca_certificate",
+    "client_certificate",
+    "client_key",
 }
 SUBSCRIPTION_KEYS = {
     "id",
@@ -39,6 +47,7 @@ SUBSCRIPTION_KEYS = {
     "enabled",
     "description",
     "actions",
+    "concurrency",
     "stats",
     "created_at",
     "updated_at",
@@ -103,6 +112,14 @@ async def test_a_config_is_put_and_read(api: Api) -> None:
         "client_id": None,
         "keep_alive": 60,
         "clean_session": True,
+        "protocol": "3.1.1",
+        "session_expiry_seconds": 604800,
+        "transport": "tcp",
+        "websocket_path": "/mqtt",
+        "tls_min_version": "1.2",
+        "ca_certificate": None,
+        "client_certificate": None,
+        "client_key": None,
     }
     assert config["topics"] == {
         "prefix": "/v3/applications",

@@ -142,22 +142,23 @@ async def test_password_rules(cases: Usecases, product_id: int, given: Any, stor
     change = await cases.put_config(product_id, new, WRITE)
     assert change.value.broker.password == stored
     assert change.revision == (2 if given in (None, "other") else 1)
-    broker, password, _ = await cases.settings_to_test(product_id, TestInput())
-    assert password == {None: None, "other": "other"}.get(given, "made-up")
-    assert broker.host == "mqtt.example.com"
+    wanted = await cases.settings_to_test(product_id, TestInput())
+    assert wanted.secrets.password == {None: None, "other": "other"}.get(given, "made-up")
+    assert wanted.broker.host == "mqtt.example.com"
 
 
 async def test_a_stored_password_goes_to_the_stored_host_only(cases: Usecases, product_id: int) -> None:
     for given in (PartialBrokerInput(host="evil.example.com"), PartialBrokerInput(port=1884, password="***")):
-        _, password, _ = await cases.settings_to_test(product_id, TestInput(broker=given))
-        assert password is None
+        wanted = await cases.settings_to_test(product_id, TestInput(broker=given))
+        assert wanted.secrets.password is None
 
 
 async def test_filters_to_test(cases: Usecases, product_id: int) -> None:
     await _subscribe(cases, product_id, "orders")
     await _subscribe(cases, product_id, "elsewhere", topic="x/{unknown}")
     await _subscribe(cases, product_id, "off", enabled=False)
-    _, _, filters = await cases.settings_to_test(product_id, TestInput(topics=TopicsInput(qos=2)))
+    wanted = await cases.settings_to_test(product_id, TestInput(topics=TopicsInput(qos=2)))
+    filters = wanted.filters
     assert filters == {"$share/bre//v3/applications/a1/business-events/orders": 2}
 
 
@@ -290,7 +291,7 @@ async def test_history_diff_and_restore(cases: Usecases, product_id: int) -> Non
     assert (change.revision, change.value.broker.host, change.value.topics.qos) == (5, "mqtt.example.com", 1)
     answer = await cases.get_config(product_id)
     assert [item.name for item in answer.subscriptions or []] == ["orders"]
-    assert (await cases.settings_to_test(product_id, TestInput()))[1] == "made-up"
+    assert (await cases.settings_to_test(product_id, TestInput())).secrets.password == "made-up"
 
 
 async def test_restore_after_removal(cases: Usecases, product_id: int) -> None:

@@ -55,8 +55,8 @@ async def test_rotate_while_writing(backend_settings: BackendSettings) -> None:
     only_new = structs.replace(both, keys=both.keys[:1])
     async with open_backend(only_new) as fresh:
         for product_id in products:
-            _, password, _ = await fresh.usecases.settings_to_test(product_id, TestInput())
-            assert password == "first"
+            wanted = await fresh.usecases.settings_to_test(product_id, TestInput())
+            assert wanted.secrets.password == "first"
             await fresh.usecases.restore_revision(product_id, 1, WRITE)
 
 

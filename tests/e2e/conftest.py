@@ -28,7 +28,7 @@ class System:
         self, processes: Processes, directory: Path, database_url: str, nats_url: str, root: str
     ) -> None:
         self._processes = processes
-        self._directory = directory
+        self.directory = directory
         self.nats_url = nats_url
         self.token = secrets.token_urlsafe(24)
         self.common = {"NATS_URL": nats_url, "NATS_ROOT": root, "LOG_FORMAT": "json"}
@@ -66,7 +66,7 @@ class System:
             "PRODUCT_ID": str(self.product["id"]),
             "PRODUCT_KEY": self.product["product_key"],
             "INSTANCE_ID": name,
-            "STATE_DIR": str(self._directory / name),
+            "STATE_DIR": str(self.directory / name),
             "HEARTBEAT_INTERVAL_SECONDS": "0.5",
             "CONFIG_WAIT_SECONDS": "1",
         }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING
 
+from deploy.local import kept
 from tests.support.waiting import eventually
 
 from .conftest import System, publish
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from deploy.local.nats import Nats
     from deploy.local.postgres import Postgres
+    from tests.support.certificates import Certificates
     from tests.support.processes import Processes
     from tests.support.servers import Broker
 
@@ -197,3 +200,55 @@ async def test_an_instance_runs_with_everything_else_down(
 
 def _subscribed(broker: Broker, topic: str) -> bool:
     return any("/" + topic in line for line in broker.process.output().splitlines() if "QoS" in line)
+
+
+async def test_an_instance_follows_to_tls_with_a_client_certificate_to_mqtt_5_and_to_websockets(
+    system: System, own_mosquitto: Callable[..., Broker], tls: Certificates
+) -> None:
+    websockets = kept.free_port()
+    broker = own_mosquitto(
+        f"listener {websockets} 127.0.0.1", "protocol websockets", tls=tls.server, client_ca=tls.ca
+    )
+    await configure(system, broker)
+    orders = topic(system, "orders")
+    await system.call("POST", f"{system.path}/subscriptions", {"name": "orders", "topic": orders})
+    await system.start_instance("one")
+
+    identity = {
+        "client_certificate": tls.client.certificate.read_text(),
+        "client_key": tls.client.key.read_text(),
+    }
+    secured: dict[str, object] = {
+        "host": "localhost",
+        "port": broker.tls_port,
+        "use_tls": True,
+        "ca_certificate": tls.ca.read_text(),
+    }
+    refused = await system.call("PUT", system.path, {"broker": secured}, Prefer="wait=10")
+    assert refused["rollout"]["rejected"] == 1, refused["rollout"]
+
+    changes: tuple[dict[str, object], ...] = (
+        secured | identity,
+        {"host": "localhost", "protocol": "5", "tls_min_version": "1.3", "clean_session": False},
+        {"host": "127.0.0.1", "port": websockets, "use_tls": False, "transport": "websockets"},
+    )
+    infos: list[dict[str, object]] = []
+    for number, change in enumerate(changes, start=1):
+        answer = await system.call("PUT", system.path, {"broker": change}, Prefer="wait=10")
+        assert answer["rollout"]["applied"] == 1, answer["rollout"]
+        await publish(broker.port, orders, range(20))
+        await eventually(functools.partial(_has_received, system, 20 * number), 10)
+        infos.append((await system.call("GET", f"{system.path}/status"))["broker_info"])
+    assert [(info["tls"], info["protocol"]) for info in infos] == [
+        (True, "MQTT 3.1.1"),
+        (True, "MQTT 5"),
+        (False, "MQTT 5"),
+    ]
+    line = identity["client_key"].splitlines()[1]
+    kept_files = [path for path in system.directory.rglob("*") if path.is_file()]
+    assert kept_files
+    assert not [path for path in kept_files if line in path.read_text(errors="replace")]
+
+
+async def _has_received(system: System, count: int) -> bool:
+    return await system.received("orders") == count
