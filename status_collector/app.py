@@ -43,9 +43,7 @@ class Collector:
         drops = Drops(self.metrics)
         self.consumer = Consumer(settings, self.buffer, drops, self.metrics)
         self.flusher = Flusher(self.buffer, store, self.consumer.publish, drops, self.metrics)
-        self.sweeper = Sweeper(
-            store, self._hearing, self.consumer.publish, settings.boot_retention_days * 86400, self.metrics
-        )
+        self.sweeper = Sweeper(store, self._hearing, self.consumer.publish, settings.retention, self.metrics)
 
     def down(self) -> dict[str, str]:
         """What is down, and why; empty when all is well."""

@@ -12,13 +12,14 @@ from msgspec import Struct, field
 from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import Counters, StatusChanged
 
-from .core.aggregate import aggregate, as_message, count
+from .core.history import Minute, minute_of
 from .core.merge import add, merge, without
-from .core.model import Change, Heard, InstanceKey, Live, Status
+from .core.model import Change, Heard, InstanceKey, Status
 from .errors import RefusedError, UnavailableError
+from .recompute import recompute, with_totals
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from .buffer import Buffer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .metrics import Metrics
     from .store import Store, Transaction
 
-__all__ = ["Flusher", "recompute"]
+__all__ = ["Flusher"]
 
 log = get_logger(__name__)
 
@@ -131,8 +132,17 @@ class Flusher:
             now = await transaction.clock()
             changes = await _merged(transaction, known, now)
             await transaction.write(changes)
-            await transaction.add_to_subscriptions(_by_subscription(changes, owners))
-            flushed.changed = await recompute(transaction, statuses, changes, now)
+            gained = _by_subscription(changes, owners)
+            existing = await transaction.add_to_subscriptions(gained)
+            recomputed = await recompute(transaction, statuses, changes, now)
+            await transaction.add_to_minutes(
+                [
+                    *_product_minutes(changes, recomputed, now),
+                    *_subscription_minutes(gained, owners, existing, now),
+                ]
+            )
+            totals = await transaction.subscription_totals(existing)
+            flushed.changed = with_totals(recomputed, totals, owners)
         return flushed
 
 
@@ -176,30 +186,31 @@ def _by_subscription(changes: Iterable[Change], owners: Mapping[int, int]) -> di
     return gained
 
 
-async def recompute(
-    transaction: Transaction, statuses: Mapping[int, Status], changes: Iterable[Change], now: datetime
-) -> list[StatusChanged]:
-    """Store the status of each locked product that has a change, and make the message that tells it."""
-    by_product: dict[int, list[Change]] = defaultdict(list)
+def _product_minutes(
+    changes: Iterable[Change], recomputed: Iterable[StatusChanged], now: datetime
+) -> Iterable[Minute]:
+    """Of each product that was heard, also when it counted nothing: its instances were connected."""
+    totals: dict[int, Counters] = defaultdict(Counters)
     for change in changes:
-        by_product[change.key.product_id].append(change)
-    # Instances are read only where one of them changed in a way that the status can show.
-    affected = [key for key, group in by_product.items() if any(change.affects_status for change in group)]
-    live = await transaction.live(affected) if affected else {}
-    after: dict[int, Status] = {}
-    for product_id, group in by_product.items():
-        status = statuses[product_id]
-        for change in group:
-            status = count(status, change.total)
-        if product_id in affected:
-            status = aggregate(status, live.get(product_id, Live()), now)
-        after[product_id] = status
-    await transaction.write_statuses(after, now)
-    return [
-        StatusChanged(
-            product_id=product_id,
-            status=as_message(product_id, status, now),
-            instances_changed=len(by_product[product_id]),
+        totals[change.key.product_id] = add(totals[change.key.product_id], change.total)
+    for each in recomputed:
+        connected = each.status.instances.connected if each.status.instances else 0
+        yield Minute(
+            product_id=each.product_id,
+            at=minute_of(now),
+            counted=totals[each.product_id],
+            connected_instances=connected,
         )
-        for product_id, status in after.items()
-    ]
+
+
+def _subscription_minutes(
+    gained: Mapping[int, Counters], owners: Mapping[int, int], existing: Collection[int], now: datetime
+) -> Iterable[Minute]:
+    for subscription, counted in sorted(gained.items()):
+        if subscription in existing:
+            yield Minute(
+                product_id=owners[subscription],
+                subscription_id=subscription,
+                at=minute_of(now),
+                counted=counted,
+            )

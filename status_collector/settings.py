@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from mqtt_shared.settings import NatsSettings, check_url
 
-__all__ = ["CollectorSettings"]
+__all__ = ["CollectorSettings", "Retention"]
+
+_DAY_SECONDS = 86_400.0
+
+
+class Retention(Struct, frozen=True):
+    """How long things are kept, in seconds."""
+
+    instances: float
+    boots: float
+    activity: float
+    minutes: float
+    hours: float
 
 
 class CollectorSettings(NatsSettings):
@@ -39,6 +52,20 @@ class CollectorSettings(NatsSettings):
     boot_retention_days: float = Field(
         default=30, gt=0, description="How long a silent boot or instance stays; longer than the stream's."
     )
+    instance_retention_days: float = Field(
+        default=7,
+        gt=0,
+        description="How long a silent instance is shown; not longer than its boots are kept.",
+    )
+    activity_retention_days: float = Field(
+        default=30, ge=1, le=36_500, description="How long the activity of instances is kept."
+    )
+    minute_retention_days: float = Field(
+        default=7, ge=2, le=36_500, description="How long the history per minute is kept."
+    )
+    hour_retention_days: float = Field(
+        default=400, ge=31, le=36_500, description="How long the history per hour is kept."
+    )
     shutdown_timeout_seconds: float = Field(
         default=10, gt=0, le=300, description="Time for the last flush when told to stop."
     )
@@ -59,3 +86,22 @@ class CollectorSettings(NatsSettings):
         if hours is not None and days * 24 < hours + 1:
             raise ValueError(f"must be more than HEARTBEAT_RETENTION_HOURS ({hours:g}) by an hour or more")
         return days
+
+    @field_validator("instance_retention_days")
+    @classmethod
+    def _is_not_longer_than_that_of_boots(cls, days: float, info: ValidationInfo) -> float:
+        boots = info.data.get("boot_retention_days")
+        if boots is not None and days > boots:
+            raise ValueError(f"must be at most BOOT_RETENTION_DAYS ({boots:g})")
+        return days
+
+    @property
+    def retention(self) -> Retention:
+        """How long things are kept."""
+        return Retention(
+            instances=self.instance_retention_days * _DAY_SECONDS,
+            boots=self.boot_retention_days * _DAY_SECONDS,
+            activity=self.activity_retention_days * _DAY_SECONDS,
+            minutes=self.minute_retention_days * _DAY_SECONDS,
+            hours=self.hour_retention_days * _DAY_SECONDS,
+        )

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 from msgspec import json, structs
 
-from mqtt_shared.messages import Counters
+from mqtt_shared.messages import Counters, InstanceCounts, SubscriptionTotals
 
 from . import sql
+from .core.history import buckets
 from .core.liveness import MISSED_INTERVALS
-from .core.model import BootKey, Change, Instance, InstanceKey, Live, Status, StoredBoot
+from .core.model import BootKey, Change, Desired, Instance, InstanceKey, Live, Status, StoredBoot
 from .errors import RefusedError, StoreError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
     from datetime import datetime
+
+    from .core.history import Minute
+    from .core.model import Happened
 
 __all__ = ["Store", "Transaction"]
 
@@ -25,8 +29,15 @@ _FLUSH = sql.load("flush")
 _SWEEP = sql.load("sweep")
 _LOCK_TIMEOUT = "500ms"
 _COMMAND_TIMEOUT_SECONDS = 15
+_ROLL_UP_SECONDS = 600
+_COUNTED = ("messages_received", "actions_executed", "actions_failed", "last_message_at")
 # asyncpg is partly untyped.
 _asyncpg: Any = asyncpg
+_MISSING = (
+    _asyncpg.UndefinedTableError,
+    _asyncpg.UndefinedColumnError,
+    _asyncpg.UndefinedFunctionError,
+)
 _counters = json.Decoder(dict[int, Counters])
 
 
@@ -78,10 +89,12 @@ class translated:  # noqa: N801 - reads as what it does: `with translated():`
 
 def translate(error: BaseException) -> StoreError | None:
     """The error to raise instead, or none when this one is a defect of ours or none of PostgreSQL's."""
-    if isinstance(error, _asyncpg.UndefinedTableError | _asyncpg.UndefinedColumnError):
+    if isinstance(error, _MISSING):
         return UnavailableError(f"the schema is missing or too old: run config-service migrate ({error})")
     if isinstance(error, _asyncpg.InsufficientPrivilegeError):
         return UnavailableError(f"the login must be a member of mqtt_status_collector ({error})")
+    if isinstance(error, _asyncpg.CheckViolationError) and "no partition" in str(error):
+        return UnavailableError(f"the partitions of today are not made yet ({error})")
     if isinstance(error, _asyncpg.ForeignKeyViolationError):
         return UnavailableError("a product was deleted during the flush")
     if isinstance(error, _asyncpg.DataError | _asyncpg.IntegrityConstraintViolationError):
@@ -109,7 +122,13 @@ class Transaction:
         existing = [row[0] for row in await self._rows("existing_products", ids)]
         await self._connection.execute(_FLUSH["add_statuses"], sorted(existing))
         rows = await self._rows("lock_statuses", existing)
-        return {row["product_id"]: _struct(Status, row) for row in rows}
+        return {row["product_id"]: _status(row) for row in rows}
+
+    async def desired(self, product_ids: Iterable[int]) -> dict[int, Desired]:
+        """The newest configuration of each locked product."""
+        ids = list(product_ids)
+        rows = await self._rows("desired", ids)
+        return dict.fromkeys(ids, Desired()) | {row[0]: Desired(*row[1:]) for row in rows}
 
     async def owners(self, subscriptions: Iterable[int]) -> dict[int, int]:
         """The product of each subscription that exists."""
@@ -118,8 +137,7 @@ class Transaction:
 
     async def instances(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, Instance]:
         """The stored instances among `keys`."""
-        rows = await self._rows("instances", *_columns(keys, 2))
-        return {InstanceKey(row["product_id"], row["instance_id"]): _struct(Instance, row) for row in rows}
+        return _instances(await self._rows("instances", *_columns(keys, 2)))
 
     async def boots(self, keys: Sequence[BootKey]) -> dict[InstanceKey, dict[str, StoredBoot]]:
         """The stored boots among `keys`."""
@@ -132,9 +150,16 @@ class Transaction:
         return found
 
     async def live(self, product_ids: Iterable[int]) -> dict[int, Live]:
-        """The live instances of the products that have some."""
+        """What the status shows of single live instances."""
         rows = await self._rows("live", list(product_ids))
         return {row["product_id"]: _struct(Live, row) for row in rows}
+
+    async def count_instances(self, desired: Mapping[int, Desired]) -> dict[int, InstanceCounts]:
+        """The instances of each product that has some, all looked at."""
+        columns = _columns([(key, each.revision, each.digest) for key, each in desired.items()], 3)
+        rows = await self._rows("count_instances", *columns)
+        names = InstanceCounts.__struct_fields__
+        return {row["product_id"]: InstanceCounts(**{name: row[name] for name in names}) for row in rows}
 
     async def write(self, changes: Iterable[Change]) -> None:
         """Store boots and instances, and add to the totals of instances."""
@@ -147,38 +172,84 @@ class Transaction:
         rest = [(*c.key, *_counts(c.total)) for c in ordered if not c.current and c.gained]
         await self._many("add_to_instances", rest, 6)
 
-    async def add_to_subscriptions(self, gained: Mapping[int, Counters]) -> None:
-        """Add to the totals of the subscriptions that still exist."""
-        if gained:
-            await self._connection.fetch(_FLUSH["lock_subscriptions"], list(gained))
+    async def add_to_subscriptions(self, gained: Mapping[int, Counters]) -> set[int]:
+        """Add to the totals of the subscriptions that still exist, and tell which those are."""
+        if not gained:
+            return set()
+        existing = {row[0] for row in await self._rows("lock_subscriptions", list(gained))}
         rows = [(key, *_counts(counted)) for key, counted in sorted(gained.items())]
         await self._many("add_to_subscriptions", rows, 5)
+        return existing
+
+    async def subscription_totals(self, ids: Iterable[int]) -> dict[int, SubscriptionTotals]:
+        """The totals of subscriptions, as this transaction sees them."""
+        rows = await self._rows("subscription_totals", list(ids))
+        return {row["id"]: SubscriptionTotals(**{name: row[name] for name in _COUNTED}) for row in rows}
 
     async def write_statuses(self, statuses: Mapping[int, Status], now: datetime) -> None:
         """Store the status of locked products."""
         rows = [(product_id, *_status_row(status)) for product_id, status in sorted(statuses.items())]
         if rows:
-            await self._connection.execute(_FLUSH["write_statuses"], *_columns(rows, 10), now)
+            await self._connection.execute(_FLUSH["write_statuses"], *_columns(rows, 24), now)
+
+    async def add_activity(self, happened: Iterable[tuple[InstanceKey, Happened]], now: datetime) -> None:
+        """Note what happened to instances of locked products."""
+        rows = [(*key, each.kind, each.revision, each.detail) for key, each in happened]
+        if rows:
+            await self._connection.execute(_FLUSH["add_activity"], *_columns(rows, 5), now)
+
+    async def add_to_minutes(self, minutes: Iterable[Minute]) -> None:
+        """Add to the minutes of locked products."""
+        await self._many("add_to_minutes", [_minute_row(minute) for minute in minutes], 8)
 
     async def products_with_stale(self, listening_since: datetime) -> list[int]:
         """The products that have an instance to be marked."""
-        rows = await self._connection.fetch(
-            _SWEEP["products_with_stale"], listening_since, float(MISSED_INTERVALS)
-        )
-        return [row[0] for row in rows]
+        return await self._ids("products_with_stale", listening_since, float(MISSED_INTERVALS))
 
-    async def mark_stale(self, listening_since: datetime, product_ids: Iterable[int]) -> list[InstanceKey]:
+    async def mark_stale(
+        self, listening_since: datetime, product_ids: Iterable[int]
+    ) -> dict[InstanceKey, Instance]:
         """Mark the instances of locked products that were not heard for three intervals."""
-        statement = _SWEEP["mark_stale"]
         rows = await self._connection.fetch(
-            statement, listening_since, float(MISSED_INTERVALS), list(product_ids)
+            _SWEEP["mark_stale"], listening_since, float(MISSED_INTERVALS), list(product_ids)
         )
-        return [InstanceKey(row[0], row[1]) for row in rows]
+        return _instances(rows)
 
-    async def clean(self, silent_seconds: float) -> None:
-        """Delete boots and instances that were silent for so long. Totals stay."""
+    async def products_with_old(self, silent_seconds: float) -> list[int]:
+        """Some of the products that have an instance to be cleaned up."""
+        return await self._ids("products_with_old", silent_seconds)
+
+    async def delete_old_instances(
+        self, silent_seconds: float, product_ids: Iterable[int]
+    ) -> dict[InstanceKey, Instance]:
+        """Clean up the instances of locked products that were silent for so long. Totals and boots stay."""
+        statement = _SWEEP["delete_old_instances"]
+        return _instances(await self._connection.fetch(statement, silent_seconds, list(product_ids)))
+
+    async def delete_old_boots(self, silent_seconds: float) -> None:
+        """Forget boots that were silent for so long. Totals stay."""
         await self._connection.execute(_SWEEP["delete_old_boots"], silent_seconds)
-        await self._connection.execute(_SWEEP["delete_old_instances"], silent_seconds)
+
+    async def moved(self, look_back_seconds: float | None) -> list[int]:
+        """Products with a newer revision than the one counted against; none: however long ago it changed."""
+        if look_back_seconds is None:
+            return await self._ids("moved")
+        return await self._ids("moved_lately", look_back_seconds)
+
+    async def keep_partitions(self, table: str, unit: str, keep_seconds: float) -> None:
+        """Make the partitions of the days to come, and drop those that are older than `keep_seconds`."""
+        await self._connection.execute(_SWEEP["keep_partitions"], table, unit, keep_seconds)
+
+    async def roll_up(self, look_back_seconds: float) -> int:
+        """Add up each finished hour that nobody has added up; how many there were."""
+        hours = await self._connection.fetch(_SWEEP["claim_hours"], look_back_seconds)
+        for row in hours:
+            await self._connection.execute(_SWEEP["roll_up"], row[0], timeout=_ROLL_UP_SECONDS)
+        await self._connection.execute(_SWEEP["forget_rolled"], look_back_seconds)
+        return len(hours)
+
+    async def _ids(self, name: str, *arguments: object) -> list[int]:
+        return [row[0] for row in await self._connection.fetch(_SWEEP[name], *arguments)]
 
     async def _rows(self, name: str, *arguments: object) -> list[Any]:
         return cast("list[Any]", await self._connection.fetch(_FLUSH[name], *arguments))
@@ -193,10 +264,28 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
 
 
 def _struct(kind: Any, row: Any) -> Any:
-    values = {name: row[name] for name in kind.__struct_fields__}
-    if values["broker_info"] is not None:
-        values["broker_info"] = json.decode(values["broker_info"])
-    return kind(**values)
+    found = dict(row)
+    if found["broker_info"] is not None:
+        found["broker_info"] = json.decode(found["broker_info"])
+    return kind(**{name: found[name] for name in kind.__struct_fields__ if name in found}, **_total(found))
+
+
+def _total(found: Mapping[str, Any]) -> dict[str, Counters]:
+    counted = {name: found[name] for name in _COUNTED if name in found}
+    return {"total": Counters(**counted)} if counted else {}
+
+
+def _instances(rows: Iterable[Any]) -> dict[InstanceKey, Instance]:
+    return {InstanceKey(row["product_id"], row["instance_id"]): _struct(Instance, row) for row in rows}
+
+
+def _status(row: Any) -> Status:
+    counts = {name: row[f"instances_{name}"] for name in InstanceCounts.__struct_fields__}
+    return structs.replace(
+        _struct(Status, row),
+        instances=InstanceCounts(**counts),
+        desired=Desired(row["desired_revision"], row["desired_digest"]),
+    )
 
 
 def _text(value: object) -> str | None:
@@ -213,13 +302,41 @@ def _counts(counted: Counters) -> tuple[int, int, int, datetime | None]:
 
 
 def _status_row(status: Status) -> tuple[Any, ...]:
-    return structs.astuple(structs.replace(status, broker_info=cast("Any", _text(status.broker_info))))
+    return (
+        status.state,
+        status.connected,
+        status.last_connected_at,
+        status.last_disconnected_at,
+        status.connection_error,
+        *_counts(status.total),
+        status.subscribed_topics_count,
+        status.client_id,
+        _text(status.broker_info),
+        *structs.astuple(status.instances),
+        status.desired.revision,
+        status.desired.digest,
+        status.settled_at,
+    )
+
+
+def _minute_row(minute: Minute) -> tuple[Any, ...]:
+    counted = minute.counted
+    return (
+        minute.product_id,
+        minute.subscription_id,
+        minute.at,
+        counted.messages_received,
+        counted.actions_executed,
+        counted.actions_failed,
+        "{" + ",".join(map(str, buckets(counted.latency))) + "}",
+        minute.connected_instances,
+    )
 
 
 def _instance_row(change: Change) -> tuple[Any, ...]:
     assert change.current is not None
-    assert change.instance is not None
-    beat, stored = change.current.heartbeat, change.instance
+    assert change.after is not None
+    beat, stored = change.current.heartbeat, change.after
     rejected = (beat.rejected.revision, beat.rejected.error) if beat.rejected else (None, None)
     return (
         *change.key,

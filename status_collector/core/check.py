@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 from msgspec import structs
 
 from mqtt_shared import heartbeats
-from mqtt_shared.messages import Counters, Heartbeat, MalformedMessageError, decode
+from mqtt_shared.messages import (
+    LATENCY_BOUNDS_SECONDS,
+    Counters,
+    Heartbeat,
+    Latency,
+    MalformedMessageError,
+    decode,
+)
 
 __all__ = ["ForeignHeartbeatError", "check"]
 
@@ -39,8 +46,19 @@ def _in_utc(beat: Heartbeat, now: datetime) -> Heartbeat:
         sent_at=beat.sent_at.astimezone(UTC),
         started_at=beat.started_at.astimezone(UTC),
         connected_since=_utc(beat.connected_since),
-        counters={key: _not_in_the_future(counted, now) for key, counted in beat.counters.items()},
+        counters={
+            key: _not_in_the_future(_measured(counted, beat.latency), now)
+            for key, counted in beat.counters.items()
+        },
     )
+
+
+def _measured(counted: Counters, latency: Latency | None) -> Counters:
+    """Without a histogram whose buckets are not the usual ones: it could not be added to others."""
+    usual = latency is None or tuple(latency.bounds) == LATENCY_BOUNDS_SECONDS
+    if not counted.latency or (usual and len(counted.latency) == len(LATENCY_BOUNDS_SECONDS) + 1):
+        return counted
+    return structs.replace(counted, latency=[])
 
 
 def _utc(at: datetime | None) -> datetime | None:

@@ -5,6 +5,7 @@ Idempotent, commutative and associative: order and repeats change nothing.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from mqtt_shared.messages import Counters, Heartbeat, encode
@@ -12,7 +13,7 @@ from mqtt_shared.messages import Counters, Heartbeat, encode
 from .model import BootKey, Heard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 __all__ = ["fold", "hear", "highest", "highest_of_each", "latest"]
@@ -63,7 +64,13 @@ def highest(a: Counters, b: Counters) -> Counters:
         actions_executed=max(a.actions_executed, b.actions_executed),
         actions_failed=max(a.actions_failed, b.actions_failed),
         last_message_at=latest(a.last_message_at, b.last_message_at),
+        latency=highest_buckets(a.latency, b.latency),
     )
+
+
+def highest_buckets(a: Sequence[int], b: Sequence[int]) -> list[int]:
+    """The maximum of each bucket of two cumulative histograms; an empty one says nothing."""
+    return [max(pair) for pair in zip_longest(a, b, fillvalue=0)]
 
 
 def latest(a: datetime | None, b: datetime | None) -> datetime | None:

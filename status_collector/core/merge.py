@@ -7,7 +7,10 @@ what the maximum rises by is added to the totals, in the transaction that stores
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import zip_longest
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from mqtt_shared.messages import Counters
 
@@ -51,14 +54,18 @@ def merge(
                 as_instance(one, now - timedelta(seconds=max(0.0, clock - one.received))),
                 one,
             )
+    counted = total(gains.values())
+    if current is not None:
+        before = instance.total if instance else _NOTHING
+        current = structs.replace(current, total=add(before, counted))
     return Change(
         key=key,
         boots=boots,
         gained=gains,
-        total=total(gains.values()),
+        total=counted,
         current=candidate,
-        instance=current if candidate else None,
-        affects_status=candidate is not None and _affects_status(instance, current),
+        before=instance,
+        after=current,
     )
 
 
@@ -101,6 +108,7 @@ def gained(before: Mapping[int, Counters], after: Mapping[int, Counters]) -> dic
                 actions_executed=counted.actions_executed - known.actions_executed,
                 actions_failed=counted.actions_failed - known.actions_failed,
                 last_message_at=counted.last_message_at,
+                latency=[b - a for a, b in zip_longest(known.latency, counted.latency, fillvalue=0)],
             )
     return gains
 
@@ -112,6 +120,7 @@ def add(a: Counters, b: Counters) -> Counters:
         actions_executed=a.actions_executed + b.actions_executed,
         actions_failed=a.actions_failed + b.actions_failed,
         last_message_at=latest(a.last_message_at, b.last_message_at),
+        latency=[x + y for x, y in zip_longest(a.latency, b.latency, fillvalue=0)],
     )
 
 
@@ -154,20 +163,8 @@ def as_instance(heard: Heard, received_at: datetime) -> Instance:
         broker_info=beat.broker_info,
         connection_error=beat.connection_error,
         subscribed_topics_count=beat.subscribed_topics_count,
-    )
-
-
-def _affects_status(before: Instance | None, after: Instance | None) -> bool:
-    return before is None or after is None or _status_part(before) != _status_part(after)
-
-
-def _status_part(of: Instance) -> tuple[object, ...]:
-    return (
-        of.state,
-        of.connected,
-        of.connected_since,
-        of.client_id,
-        of.broker_info,
-        of.connection_error,
-        of.subscribed_topics_count,
+        applied_revision=beat.applied_revision,
+        applied_digest=beat.applied_digest,
+        rejected_revision=beat.rejected.revision if beat.rejected else None,
+        rejected_error=beat.rejected.error if beat.rejected else None,
     )

@@ -7,11 +7,13 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, field
 
-from mqtt_shared.messages import Counters, Heartbeat
+from mqtt_shared.messages import Counters, Heartbeat, InstanceCounts, ProductState, TransitionKind
 
 __all__ = [
     "BootKey",
     "Change",
+    "Desired",
+    "Happened",
     "Heard",
     "Instance",
     "InstanceKey",
@@ -79,6 +81,28 @@ class Instance(Struct, frozen=True, kw_only=True):
     broker_info: dict[str, Any] | None
     connection_error: str | None
     subscribed_topics_count: int
+    applied_revision: int | None = None
+    applied_digest: str | None = None
+    rejected_revision: int | None = None
+    rejected_error: str | None = None
+    total: Counters = Counters()
+    """Over all boots."""
+
+
+class Happened(Struct, frozen=True):
+    """One thing that happened to an instance: a transition without time and name."""
+
+    kind: TransitionKind
+    revision: int | None = None
+    detail: str | None = None
+
+
+class Desired(Struct, frozen=True):
+    """The newest configuration of a product, which its instances should apply. 0: there was never one."""
+
+    revision: int = 0
+    digest: str | None = None
+    changed_at: datetime | None = None
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -93,35 +117,39 @@ class Change(Struct, frozen=True, kw_only=True):
     """The sum of `gained`."""
     current: Heard | None = None
     """The heartbeat that is the instance's state from now on, or none when the stored one stays."""
-    instance: Instance | None = None
-    """`current` as it is to be stored."""
-    affects_status: bool = False
-    """The status of the product may be another one now."""
+    before: Instance | None = None
+    """The instance as it was stored; none: unknown until now."""
+    after: Instance | None = None
+    """The instance as it is to be stored; none: it is cleaned up."""
 
 
 class Live(Struct, frozen=True, kw_only=True):
-    """The live instances of one product in one row."""
+    """What the status shows of single live instances of one product."""
 
-    connected: int = 0
-    """How many of them are connected."""
     subscribed_topics_count: int = 0
     """The most that a connected one has."""
     client_id: str | None = None
     broker_info: dict[str, Any] | None = None
     """Of the one that has been connected longest."""
     connection_error: str | None = None
-    """Of the failing one that was heard last."""
+    """Of the first failing one by name."""
 
 
 class Status(Struct, frozen=True, kw_only=True):
     """The stored status of one product."""
 
+    state: ProductState = "no_instances"
     connected: bool = False
     last_connected_at: datetime | None = None
     last_disconnected_at: datetime | None = None
     connection_error: str | None = None
-    messages_received: int = 0
-    last_message_at: datetime | None = None
+    total: Counters = Counters()
+    """What all instances have counted, for deleted subscriptions too."""
     subscribed_topics_count: int = 0
     client_id: str | None = None
     broker_info: dict[str, Any] | None = None
+    instances: InstanceCounts = InstanceCounts()
+    desired: Desired = Desired()
+    """What `instances` was counted against."""
+    settled_at: datetime | None = None
+    """When no live instance was pending any more, for the first time since `desired` moved."""

@@ -17,10 +17,21 @@ on conflict (product_id) do nothing
 
 -- name: lock_statuses
 -- The row of the status is the lock on everything that collectors write of a product, taken in one order.
-select product_id, connected, last_connected_at, last_disconnected_at, connection_error, messages_received,
-       last_message_at, subscribed_topics_count, client_id, broker_info::text as broker_info
+select product_id, state, connected, last_connected_at, last_disconnected_at, connection_error,
+       messages_received, actions_executed, actions_failed, last_message_at, subscribed_topics_count, client_id,
+       broker_info::text as broker_info, instances_live, instances_stale, instances_stopped, instances_connected,
+       instances_applied, instances_rejected, instances_pending, instances_drifted,
+       desired_revision, desired_digest, settled_at
 from mqtt_connection_status where product_id = any($1::int[])
 order by product_id for no key update
+
+-- name: desired
+-- The newest configuration of each product that ever had one. Asked after the lock, so that it is not older
+-- than what another collector has counted against.
+select p, r.revision, r.digest, r.changed_at
+from unnest($1::int[]) as t(p), lateral (
+    select revision, digest, changed_at from mqtt_config_revisions where product_id = p order by revision desc limit 1
+) r
 
 -- name: owners
 -- To which product each subscription belongs; one that is deleted is not in the answer.
@@ -30,7 +41,9 @@ where s.id = any($1::int[])
 
 -- name: instances
 select i.product_id, i.instance_id, boot_id, state, last_heartbeat_at, interval_seconds, connected, connected_since,
-       client_id, broker_info::text as broker_info, connection_error, subscribed_topics_count
+       client_id, broker_info::text as broker_info, connection_error, subscribed_topics_count, applied_revision,
+       applied_digest, rejected_revision, rejected_error, messages_received, actions_executed, actions_failed,
+       last_message_at
 from mqtt_instances i join unnest($1::int[], $2::text[]) as k(product_id, instance_id) using (product_id, instance_id)
 
 -- name: boots
@@ -98,6 +111,7 @@ where m.product_id = t.product_id and m.instance_id = t.instance_id
 
 -- name: lock_subscriptions
 -- In one order: the update below locks in the order of its plan.
+-- The answer tells which ones exist.
 select id from mqtt_subscriptions where id = any($1::int[]) order by id for no key update
 
 -- name: add_to_subscriptions
@@ -111,29 +125,88 @@ from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz
     as t(id, received, executed, failed, last_at)
 where s.id = t.id
 
+-- name: subscription_totals
+select id, messages_received, actions_executed, actions_failed, last_message_at
+from mqtt_subscriptions where id = any($1::int[])
+
 -- name: live
--- The live instances of each product in one row; see status_collector/core/aggregate.py for the rule.
+-- What the status shows of single live instances; see status_collector/core/aggregate.py for the rule. Each part
+-- is the first entry of an index, however many instances there are.
+select p as product_id,
+    coalesce(
+        (
+            select subscribed_topics_count from mqtt_instances
+            where product_id = p and state = 'live' and connected order by subscribed_topics_count desc limit 1
+        ), 0
+    ) as subscribed_topics_count,
+    longest.client_id, longest.broker_info::text as broker_info,
+    (
+        select connection_error from mqtt_instances
+        where product_id = p and state = 'live' and connection_error is not null order by instance_id limit 1
+    ) as connection_error
+from unnest($1::int[]) as t(p) left join lateral (
+    select client_id, broker_info from mqtt_instances
+    where product_id = p and state = 'live' and connected order by connected_since, instance_id limit 1
+) longest on true
+
+-- name: count_instances
+-- All instances of products whose desired revision has moved; `progress` in aggregate.py says the same.
 select product_id,
-    count(*) filter (where connected) as connected,
-    coalesce(max(subscribed_topics_count) filter (where connected), 0) as subscribed_topics_count,
-    (array_agg(client_id order by connected_since nulls last, instance_id)
-        filter (where connected))[1] as client_id,
-    (array_agg(broker_info::text order by connected_since nulls last, instance_id)
-        filter (where connected))[1] as broker_info,
-    (array_agg(connection_error order by last_heartbeat_at desc, instance_id)
-        filter (where connection_error is not null))[1] as connection_error
-from mqtt_instances where product_id = any($1::int[]) and state = 'live'
+    count(*) filter (where state = 'live') as live,
+    count(*) filter (where state = 'stale') as stale,
+    count(*) filter (where state = 'stopped') as stopped,
+    count(*) filter (where state = 'live' and connected) as connected,
+    count(*) filter (where progress = 'applied') as applied,
+    count(*) filter (where progress = 'rejected') as rejected,
+    count(*) filter (where progress = 'pending') as pending,
+    count(*) filter (where progress = 'drifted') as drifted
+from (
+    select product_id, state, connected, case
+        when state <> 'live' then null
+        when rejected_revision = revision and applied_revision is distinct from revision then 'rejected'
+        when coalesce(applied_revision, 0) < revision then 'pending'
+        when revision = 0 or (applied_revision = revision and coalesce(applied_digest, digest) = digest)
+            then 'applied'
+        else 'drifted'
+    end as progress
+    from mqtt_instances join unnest($1::int[], $2::bigint[], $3::text[]) as t(product_id, revision, digest)
+        using (product_id)
+) i
 group by product_id
 
 -- name: write_statuses
 update mqtt_connection_status s set
-    connected = t.connected, last_connected_at = t.last_connected_at,
+    state = t.state, connected = t.connected, last_connected_at = t.last_connected_at,
     last_disconnected_at = t.last_disconnected_at, connection_error = t.connection_error,
-    messages_received = t.messages_received, last_message_at = t.last_message_at,
+    messages_received = t.messages_received, actions_executed = t.actions_executed,
+    actions_failed = t.actions_failed, last_message_at = t.last_message_at,
     subscribed_topics_count = t.subscribed_topics_count, client_id = t.client_id,
-    broker_info = t.broker_info::jsonb, updated_at = $11
-from unnest($1::int[], $2::bool[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::bigint[],
-            $7::timestamptz[], $8::int[], $9::text[], $10::text[])
-    as t(product_id, connected, last_connected_at, last_disconnected_at, connection_error, messages_received,
-         last_message_at, subscribed_topics_count, client_id, broker_info)
+    broker_info = t.broker_info::jsonb, instances_live = t.live, instances_stale = t.stale,
+    instances_stopped = t.stopped, instances_connected = t.instances_connected, instances_applied = t.applied,
+    instances_rejected = t.rejected, instances_pending = t.pending, instances_drifted = t.drifted,
+    desired_revision = t.desired_revision, desired_digest = t.desired_digest, settled_at = t.settled_at,
+    updated_at = $25
+from unnest($1::int[], $2::text[], $3::bool[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::bigint[],
+            $8::bigint[], $9::bigint[], $10::timestamptz[], $11::int[], $12::text[], $13::text[], $14::int[],
+            $15::int[], $16::int[], $17::int[], $18::int[], $19::int[], $20::int[], $21::int[], $22::bigint[],
+            $23::text[], $24::timestamptz[])
+    as t(product_id, state, connected, last_connected_at, last_disconnected_at, connection_error,
+         messages_received, actions_executed, actions_failed, last_message_at, subscribed_topics_count, client_id,
+         broker_info, live, stale, stopped, instances_connected, applied, rejected, pending, drifted,
+         desired_revision, desired_digest, settled_at)
 where s.product_id = t.product_id
+
+-- name: add_activity
+insert into mqtt_activity (product_id, instance_id, kind, at, revision, detail)
+select p, i, k, $6, r, d from unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::text[]) as t(p, i, k, r, d)
+
+-- name: add_to_minutes
+insert into mqtt_metrics_minute as m (
+    product_id, subscription_id, at, received, executed, failed, latency, connected_instances)
+select p, s, a, r, e, f, l::bigint[], c
+from unnest($1::int[], $2::int[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
+            $8::int[]) as t(p, s, a, r, e, f, l, c)
+on conflict (product_id, subscription_id, at) do update set
+    received = m.received + excluded.received, executed = m.executed + excluded.executed,
+    failed = m.failed + excluded.failed, latency = mqtt_add_counts(m.latency, excluded.latency),
+    connected_instances = greatest(m.connected_instances, excluded.connected_instances)

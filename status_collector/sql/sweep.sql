@@ -10,7 +10,26 @@ order by product_id
 update mqtt_instances set state = 'stale'
 where product_id = any($3::int[]) and state = 'live'
   and clock_timestamp() - greatest(last_heartbeat_at, $1::timestamptz) > $2 * make_interval(secs => interval_seconds)
-returning product_id, instance_id
+returning product_id, instance_id, boot_id, state, last_heartbeat_at, interval_seconds, connected, connected_since,
+    client_id, broker_info::text as broker_info, connection_error, subscribed_topics_count, applied_revision,
+    applied_digest, rejected_revision, rejected_error, messages_received, actions_executed, actions_failed,
+    last_message_at
+
+-- name: products_with_old
+-- Products with an instance that is to be cleaned up, some at a time. $1: seconds of silence.
+select distinct product_id from mqtt_instances
+where state <> 'live' and last_heartbeat_at < now() - make_interval(secs => $1)
+order by product_id limit 100
+
+-- name: delete_old_instances
+-- Under the locks of the products. The totals of products and subscriptions are stored on their own and stay, and
+-- so do the boots: an instance that comes back goes on where it was.
+delete from mqtt_instances
+where product_id = any($2::int[]) and state <> 'live' and last_heartbeat_at < now() - make_interval(secs => $1)
+returning product_id, instance_id, boot_id, state, last_heartbeat_at, interval_seconds, connected, connected_since,
+    client_id, broker_info::text as broker_info, connection_error, subscribed_topics_count, applied_revision,
+    applied_digest, rejected_revision, rejected_error, messages_received, actions_executed, actions_failed,
+    last_message_at
 
 -- name: delete_old_boots
 -- $1: seconds of silence. A boot of a live instance stays: it may be the current one and its counters go on.
@@ -21,7 +40,41 @@ where b.updated_at < now() - make_interval(secs => $1)
       where i.product_id = b.product_id and i.instance_id = b.instance_id
         and i.boot_id = b.boot_id and i.state = 'live')
 
--- name: delete_old_instances
--- The totals of products and subscriptions are stored on their own and stay.
-delete from mqtt_instances
-where state <> 'live' and last_heartbeat_at < now() - make_interval(secs => $1)
+-- name: moved_lately
+-- Products whose newest revision is not the one that their instances were counted against. $1: seconds to look back.
+select distinct r.product_id
+from mqtt_config_revisions r join mqtt_connection_status s using (product_id)
+where r.changed_at > now() - make_interval(secs => $1) and r.revision > s.desired_revision
+order by r.product_id
+
+-- name: moved
+-- The same, of all products.
+select s.product_id from mqtt_connection_status s
+where exists (
+    select from mqtt_config_revisions r where r.product_id = s.product_id and r.revision > s.desired_revision)
+order by s.product_id
+
+-- name: keep_partitions
+-- $1: table; $2: day or month; $3: seconds.
+select mqtt_keep_partitions($1, $2, make_interval(secs => $3))
+
+-- name: claim_hours
+-- Hours that are over and not rolled up yet. Whoever has the row rolls it up, in the same transaction. Five minutes
+-- are given to the flushes that began within the hour.
+insert into mqtt_metrics_rolled (at)
+select h from generate_series(
+    date_trunc('hour', now() - make_interval(secs => $1)), date_trunc('hour', now() - interval '65 minutes'),
+    interval '1 hour') as t(h)
+on conflict do nothing
+returning at
+
+-- name: roll_up
+insert into mqtt_metrics_hour (
+    product_id, subscription_id, at, received, executed, failed, latency, connected_instances)
+select product_id, subscription_id, $1, sum(received), sum(executed), sum(failed),
+    coalesce(mqtt_sum_counts(latency), '{}'), max(connected_instances)
+from mqtt_metrics_minute where at >= $1 and at < $1::timestamptz + interval '1 hour'
+group by product_id, subscription_id
+
+-- name: forget_rolled
+delete from mqtt_metrics_rolled where at < now() - make_interval(secs => $1) - interval '1 day'

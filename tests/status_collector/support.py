@@ -63,6 +63,7 @@ class Database:
             " values ($1, 'broker.example.com', 1) returning id",
             product,
         )
+        await self.revise(product, 1, "d1")
         made = [
             await self.connection.fetchval(
                 "insert into mqtt_subscriptions (mqtt_config_id, name) values ($1, $2) returning id",
@@ -72,6 +73,16 @@ class Database:
             for number in range(subscriptions)
         ]
         return product, made
+
+    async def revise(self, product: int, revision: int, digest: str) -> None:
+        """A new revision in the history of the product."""
+        await self.connection.execute(
+            "insert into mqtt_config_revisions (product_id, revision, changed_by, action, digest)"
+            " values ($1, $2, 'somebody', 'updated', $3)",
+            product,
+            revision,
+            digest,
+        )
 
     async def totals(self, product: int) -> dict[int, int]:
         """Messages by subscription of the product."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,14 +11,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from mqtt_shared.messages import Counters, Heartbeat, MalformedMessageError, encode
+from mqtt_shared.messages import (
+    Counters,
+    Heartbeat,
+    InstanceCounts,
+    Latency,
+    MalformedMessageError,
+    encode,
+)
 from mqtt_shared.subjects import Subjects
-from status_collector.core.aggregate import aggregate, count
+from status_collector.core.aggregate import aggregate, count, progress, recount, state
 from status_collector.core.check import ForeignHeartbeatError, check
 from status_collector.core.fold import fold, hear, highest_of_each
+from status_collector.core.history import buckets, happened, minute_of
 from status_collector.core.liveness import Attention, liveness
-from status_collector.core.merge import add, merge, without
-from status_collector.core.model import BootKey, Heard, Instance, InstanceKey, Live, State, Status, StoredBoot
+from status_collector.core.merge import add, as_instance, merge, without
+from status_collector.core.model import (
+    BootKey,
+    Desired,
+    Happened,
+    Heard,
+    Instance,
+    InstanceKey,
+    Live,
+    State,
+    Status,
+    StoredBoot,
+)
 
 from .support import EPOCH, heartbeat
 
@@ -45,7 +65,7 @@ class Stored:
     def flush(self, heard: Sequence[Heard], now: datetime = NOW, clock: float = 0) -> None:
         change = merge(KEY, self.instance, self.boots, fold(heard).values(), now, clock)
         self.boots |= change.boots
-        self.instance = change.instance or self.instance
+        self.instance = change.after
         self.total = add(self.total, change.total)
         for key, gained in change.gained.items():
             self.totals[key] = add(self.totals.get(key, Counters()), gained)
@@ -101,7 +121,7 @@ def test_a_batch_that_was_stored_changes_nothing_more(first: list[Heard], second
     stored.flush(first)
     stored.flush(second)
     change = merge(KEY, stored.instance, stored.boots, fold(first + second).values(), NOW, 0)
-    assert (change.boots, change.gained, change.current) == ({}, {}, None)
+    assert (change.boots, change.gained, change.current, change.after) == ({}, {}, None, stored.instance)
 
 
 @given(st.dictionaries(st.integers(1, 3), st.builds(Counters, messages_received=counted)))
@@ -199,21 +219,172 @@ def test_attention_begins_anew_after_every_gap() -> None:
     assert attention.observe(hearing=True, now=NOW + seconds(63)) == NOW + seconds(63)
 
 
+def instance(**changes: Any) -> Instance:
+    """A live, connected instance that has applied revision 7."""
+    plain = as_instance(hear(heartbeat(applied_revision=7, applied_digest="d7"), 0), NOW)
+    return structs.replace(plain, **changes)
+
+
+DESIRED = Desired(7, "d7")
+
+
 def test_status_follows_the_live_instances() -> None:
-    up = aggregate(Status(), Live(connected=1, subscribed_topics_count=3, client_id="c"), EPOCH)
+    one, two = InstanceCounts(live=1, connected=1, applied=1), InstanceCounts(live=2, connected=1, applied=2)
+    up = aggregate(Status(), one, Live(subscribed_topics_count=3, client_id="c"), EPOCH)
     assert (up.connected, up.last_connected_at, up.last_disconnected_at) == (True, EPOCH, None)
-    assert (up.subscribed_topics_count, up.client_id) == (3, "c")
-    more = aggregate(up, Live(connected=2, connection_error="refused"), NOW)
-    assert (more.last_connected_at, more.connection_error) == (EPOCH, "refused")
-    down = aggregate(more, Live(client_id="c", subscribed_topics_count=3), NOW)
+    assert (up.subscribed_topics_count, up.client_id, up.state) == (3, "c", "healthy")
+    more = aggregate(up, two, Live(client_id="c", connection_error="refused"), NOW)
+    assert (more.last_connected_at, more.connection_error, more.state) == (EPOCH, "refused", "degraded")
+    assert aggregate(more, two, None, NOW) == more
+    down = aggregate(more, InstanceCounts(live=1), Live(client_id="c", subscribed_topics_count=3), NOW)
     assert (down.connected, down.last_connected_at, down.last_disconnected_at) == (False, EPOCH, NOW)
     assert (down.subscribed_topics_count, down.client_id, down.connection_error) == (0, None, None)
-    assert aggregate(down, Live(), NOW + seconds(5)).last_disconnected_at == NOW
+    assert aggregate(down, InstanceCounts(), Live(), NOW + seconds(5)).last_disconnected_at == NOW
+
+
+def test_a_rollout_settles_once_nobody_is_pending() -> None:
+    waiting = aggregate(Status(), InstanceCounts(live=2, pending=1), None, EPOCH)
+    assert waiting.settled_at is None
+    settled = aggregate(waiting, InstanceCounts(live=2, applied=1, rejected=1), None, NOW)
+    assert settled.settled_at == NOW
+    joined = aggregate(settled, InstanceCounts(live=3, pending=1), None, NOW + seconds(9))
+    assert joined.settled_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, "applied"),
+        ({"applied_digest": None}, "applied"),
+        ({"applied_digest": "other"}, "drifted"),
+        ({"applied_revision": 8}, "drifted"),
+        ({"applied_revision": 6}, "pending"),
+        ({"applied_revision": None}, "pending"),
+        ({"applied_revision": 6, "rejected_revision": 7}, "rejected"),
+        ({"applied_revision": 6, "rejected_revision": 6}, "pending"),
+        ({"rejected_revision": 7}, "applied"),
+    ],
+)
+def test_progress_is_one_of_four(changes: dict[str, Any], wanted: str) -> None:
+    assert progress(instance(**changes), DESIRED) == wanted
+
+
+def test_without_a_configuration_whatever_runs_is_applied() -> None:
+    assert progress(instance(), Desired()) == "applied"
+
+
+def test_partial_trouble_is_counted_and_not_folded_into_a_boolean() -> None:
+    fleet = [
+        instance(),
+        instance(connected=False),
+        instance(applied_revision=6, rejected_revision=7),
+        instance(applied_digest="other"),
+        instance(state="stale"),
+        instance(state="stopped"),
+    ]
+    counts = recount(InstanceCounts(), ((None, each) for each in fleet), DESIRED)
+    wanted = InstanceCounts(live=4, stale=1, stopped=1, connected=3, applied=2, rejected=1, drifted=1)
+    assert counts == wanted
+    assert recount(counts, ((each, None) for each in fleet), DESIRED) == InstanceCounts()
+    assert recount(counts, [(fleet[1], fleet[0])], DESIRED).connected == 4
+
+
+@pytest.mark.parametrize(
+    ("counts", "wanted"),
+    [
+        (InstanceCounts(), "no_instances"),
+        (InstanceCounts(stopped=3), "no_instances"),
+        (InstanceCounts(stale=1), "disconnected"),
+        (InstanceCounts(live=1), "disconnected"),
+        (InstanceCounts(live=2, connected=1, applied=2), "degraded"),
+        (InstanceCounts(live=1, connected=1, applied=1, stale=1), "degraded"),
+        (InstanceCounts(live=1, connected=1, rejected=1), "degraded"),
+        (InstanceCounts(live=1, connected=1, drifted=1), "degraded"),
+        (InstanceCounts(live=2, connected=2, applied=1, pending=1), "healthy"),
+        (InstanceCounts(live=2, connected=2, applied=2, stopped=4), "healthy"),
+    ],
+)
+def test_the_state_follows_from_the_counts(counts: InstanceCounts, wanted: str) -> None:
+    assert state(counts) == wanted
 
 
 def test_status_counts_up() -> None:
-    status = count(Status(messages_received=5, last_message_at=NOW), Counters(messages_received=2))
-    assert (status.messages_received, status.last_message_at) == (7, NOW)
+    before = Status(total=Counters(messages_received=5, actions_failed=1, last_message_at=NOW))
+    total = count(before, Counters(messages_received=2, actions_executed=3)).total
+    assert (total.messages_received, total.actions_executed, total.actions_failed) == (7, 3, 1)
+    assert total.last_message_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wanted"),
+    [
+        (None, {}, ["started", "connected", "applied"]),
+        (None, {"connected": False, "applied_revision": None}, ["started"]),
+        (None, {"state": "stopped"}, ["stopped"]),
+        ({}, {}, []),
+        ({}, {"state": "stopped", "connected": False}, ["stopped"]),
+        ({"state": "stopped"}, {"state": "stopped"}, []),
+        ({"state": "stopped", "connected": False}, {}, ["started", "connected"]),
+        ({}, {"state": "stale"}, ["stale"]),
+        ({"state": "stale"}, {}, ["live"]),
+        ({"state": "stale"}, {"connected": False}, ["live", "disconnected"]),
+        ({}, {"connected": False}, ["disconnected"]),
+        ({"connected": False}, {}, ["connected"]),
+        ({"boot_id": "b0"}, {"applied_revision": 8}, ["started", "connected", "applied"]),
+        ({}, {"rejected_revision": 8}, ["rejected"]),
+        ({"rejected_revision": 8}, {"rejected_revision": 8}, []),
+        ({"rejected_revision": 8}, {"applied_revision": 9}, ["applied"]),
+        ({"state": "stale"}, None, ["gone"]),
+        (None, None, []),
+    ],
+)
+def test_transitions(before: dict[str, Any] | None, after: dict[str, Any] | None, wanted: list[str]) -> None:
+    first = None if before is None else instance(**before)
+    second = None if after is None else instance(**after)
+    assert [each.kind for each in happened(first, second)] == wanted
+
+
+def test_a_transition_tells_why() -> None:
+    lost = happened(instance(), instance(connected=False, connection_error="refused"))
+    assert lost == [Happened("disconnected", detail="refused")]
+    rejected = happened(instance(), instance(rejected_revision=8, rejected_error="no such host"))
+    assert rejected == [Happened("rejected", 8, "no such host")]
+
+
+histograms = st.lists(st.integers(0, 50), min_size=15, max_size=15)
+
+
+@given(st.lists(histograms, max_size=5), st.randoms())
+def test_histograms_add_up_however_heartbeats_fall(rises: list[list[int]], choose: random.Random) -> None:
+    grown = [[0] * 15]
+    for rise in rises:
+        grown.append([a + b for a, b in zip(grown[-1], rise, strict=True)])
+    sent = [
+        hear(heartbeat(counters={"1": Counters(latency=list(accumulate(plain)))}, seq=seq), 0)
+        for seq, plain in enumerate(grown)
+    ]
+    stored, added = Stored(), [0] * 15
+    choose.shuffle(sent)
+    for heard in [*sent, *sent]:
+        before = stored.totals.get(1, Counters()).latency or [0] * 15
+        stored.flush([heard])
+        after = stored.totals.get(1, Counters()).latency or [0] * 15
+        gained = [b - a for a, b in zip(before, after, strict=True)]
+        added = [a + b for a, b in zip(added, buckets(gained), strict=True)]
+    assert added == grown[-1]
+
+
+def test_a_histogram_of_other_buckets_is_left_out() -> None:
+    usual = Counters(messages_received=1, latency=[1] * 15)
+    assert checked(heartbeat(counters={"1": usual})).counters["1"] == usual
+    short = checked(heartbeat(counters={"1": structs.replace(usual, latency=[1] * 14)}))
+    other = checked(heartbeat(counters={"1": usual}, latency=Latency(bounds=[1.0, 2.0])))
+    assert short.counters["1"].latency == other.counters["1"].latency == []
+    assert short.counters["1"].messages_received == 1
+
+
+def test_a_minute_begins_with_its_first_second() -> None:
+    assert minute_of(EPOCH + seconds(3599.5)) == EPOCH + seconds(3540)
 
 
 def checked(beat: Heartbeat) -> Heartbeat:
