@@ -198,6 +198,9 @@ async def test_counts_that_are_kept_equal_those_that_are_made_anew(
         kept = await counts(database, product)
         assert kept.live
         await eventually(all_silent)
+        stored = await counts(database, product)
+    async with Store.open(collector_url) as store, store.transaction() as transaction:
+        assert (await transaction.count_instances({product: Desired(2, "d2")}))[product] == stored
     await database.connection.execute("update mqtt_instances set state = 'live' where instance_id < 'i2'")
     rows = await database.connection.fetch("select product_id, instance_id from mqtt_instances")
     keys = [InstanceKey(row[0], row[1]) for row in rows]
