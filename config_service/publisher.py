@@ -254,10 +254,13 @@ class Publisher:
         finally:
             self._running.discard(product_id)
 
-    async def publish(self, product_id: int, ready: Sealed | None = None) -> bool:
-        """Make the key right. False when a server is away: the reconciler tries again."""
+    async def publish(self, product_id: int, ready: Sealed | None = None, *, again: bool = False) -> bool:
+        """Make the key right. False when a server is away: the reconciler tries again.
+
+        again: put it also when it is right, so that every instance gets it once more.
+        """
         try:
-            await self._publish(product_id, ready)
+            await self._publish(product_id, ready, again=again)
         except (UnavailableError, MovedError, NatsError, TimeoutError) as error:
             self._known.pop(product_id, None)
             log.debug("not published yet", product_id=product_id, error=str(error) or repr(error))
@@ -271,7 +274,7 @@ class Publisher:
         self._unopened.discard(product_id)
         return True
 
-    async def _publish(self, product_id: int, ready: Sealed | None) -> None:
+    async def _publish(self, product_id: int, ready: Sealed | None, *, again: bool) -> None:
         known = self._known.get(product_id)
         if ready and known and ready.revision > known[1]:
             try:
@@ -280,19 +283,19 @@ class Publisher:
                 self._known.pop(product_id, None)
         for _ in range(_ATTEMPTS):
             try:
-                return await self._repair(product_id)
+                return await self._repair(product_id, again=again)
             except MovedError:
                 continue
         raise MovedError
 
-    async def _repair(self, product_id: int) -> None:
+    async def _repair(self, product_id: int, *, again: bool) -> None:
         # In this order: see the top of the module.
         found = await self._last(product_id)
         rows = await self._store.one("read_publication", Publication, product_id)
         sealed = seal_rows(self._vault, product_id, rows) if rows else None
         if sealed is None:
             return
-        if _is_right(found.payload, sealed):
+        if not again and _is_right(found.payload, sealed):
             await self._published(sealed, found.sequence)
         else:
             await self._put(sealed, found.sequence)

@@ -20,11 +20,32 @@ if TYPE_CHECKING:
     from .store import Store
     from .usecases import Usecases
 
-__all__ = ["Reconciler"]
+__all__ = ["Offers", "Reconciler"]
 
 log = get_logger(__name__)
 
 _AT_ONCE = 16
+_GIVEN_SECONDS = 15.0
+"""How long an instance may have a revision pending before its snapshot is offered again."""
+
+
+class Offers:
+    """When the snapshot of a product is offered again: less and less often while that does not help."""
+
+    def __init__(self, first_seconds: float = 30, longest_seconds: float = 600) -> None:
+        self._first = first_seconds
+        self._longest = longest_seconds
+        self._next = dict[int, tuple[float, float]]()
+
+    def due(self, left_behind: Sequence[int], now: float) -> list[int]:
+        """Which ones of the products that need it, at most a few at once; those that wait longest first."""
+        self._next = {key: self._next.get(key, (0.0, self._first)) for key in left_behind}
+        waiting = sorted(left_behind, key=lambda key: self._next[key])
+        chosen = [key for key in waiting if self._next[key][0] <= now][:_AT_ONCE]
+        for key in chosen:
+            _, pause = self._next[key]
+            self._next[key] = (now + pause, min(2 * pause, self._longest))
+        return chosen
 
 
 class Reconciler:
@@ -53,6 +74,7 @@ class Reconciler:
         self._full = full_seconds
         self._compared_at: float | None = None
         self._bucket: BucketState | None = None
+        self._offers = Offers()
 
     async def run(self) -> None:
         """For ever."""
@@ -86,6 +108,7 @@ class Reconciler:
             await self._compare()
         else:
             await self._publish(await self._products("behind"))
+        await self._offer_again()
 
     async def _must_compare(self) -> bool:
         # Counted first: a key that is published in between is then one too many, not one too few.
@@ -103,12 +126,20 @@ class Reconciler:
         if await self._publish(await self._products("all_published")):
             self._compared_at = time.monotonic()
 
-    async def _publish(self, products: Sequence[int]) -> bool:
+    async def _offer_again(self) -> None:
+        """Put the snapshots anew that some instance has drifted from, or has pending for long."""
+        left_behind = await self._store.one("left_behind", list[int], _GIVEN_SECONDS) or []
+        due = self._offers.due(left_behind, time.monotonic())
+        if due:
+            log.info("offered again", product_ids=due)
+            await self._publish(due, again=True)
+
+    async def _publish(self, products: Sequence[int], *, again: bool = False) -> bool:
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def publish(product_id: int) -> bool:
             async with at_once:
-                return await self._publisher.publish(product_id)
+                return await self._publisher.publish(product_id, again=again)
 
         running = [asyncio.create_task(publish(product_id)) for product_id in products]
         try:

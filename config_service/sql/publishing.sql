@@ -17,6 +17,17 @@ select coalesce(json_agg(product_id order by product_id), '[]') from (
 select (select count(*) from mqtt_configs where published_revision > 0)
     + (select count(*) from mqtt_config_tombstones where published_revision > 0);
 
+-- left_behind --
+-- Products with live instances that have drifted from the newest revision, or have it pending for long although it
+-- is published. Parameter: how many seconds an instance is given.
+select coalesce(json_agg(s.product_id), '[]')
+from mqtt_connection_status s
+join mqtt_configs c using (product_id)
+join mqtt_config_revisions r on r.product_id = s.product_id and r.revision = c.revision
+where (s.instances_drifted > 0 or s.instances_pending > 0)
+    and s.desired_revision = c.revision and c.published_revision = c.revision
+    and r.changed_at < now() - make_interval(secs => $1);
+
 -- read_publication --
 -- What a snapshot is made of; a deleted product has only its tombstone. Parameter: product id.
 select json_build_object(

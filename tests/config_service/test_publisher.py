@@ -14,6 +14,7 @@ from config_service.core.errors import UnavailableError
 from config_service.core.inputs import BrokerInput, ConfigInput, ProductInput, SubscriptionInput
 from config_service.core.model import Write
 from config_service.core.publication import Publication
+from config_service.reconciler import Offers
 from config_service.sealer import seal_rows
 from config_service.vault import Vault
 from mqtt_shared import bus, messages, sealing
@@ -351,3 +352,41 @@ async def test_a_late_publisher_cannot_go_back(backend: Backend, product: Produc
     known[product.id] = (sequence, 0)
     assert await publisher.publish(product.id, late)
     assert await product.revision() == 2
+
+
+@pytest.mark.parametrize("condition", ["instances_drifted", "instances_pending"])
+async def test_an_instance_that_is_left_behind_gets_its_snapshot_again(
+    backend: Backend, product: Product, nats: Any, condition: str
+) -> None:
+    await product.reaches(1)
+    await asyncio.sleep(0.3)  # the publisher looks once more at what it heard
+    heard = await nats.subscribe(product.subjects.config(product.id))
+    await nats.flush()
+    execute(
+        product.settings.database_url,
+        f"insert into mqtt_connection_status (product_id, desired_revision, {condition})"
+        f" values ({product.id}, 1, 1)",
+    )
+    with pytest.raises(TimeoutError):
+        await heard.next_msg(timeout=0.5)  # it is given some time
+    execute(
+        product.settings.database_url,
+        "update mqtt_config_revisions set changed_at = now() - interval '1 minute'",
+    )
+    message = await heard.next_msg(timeout=5)
+    assert sealing.open_snapshot(message.data, product.key).snapshot.revision == 1
+    with pytest.raises(TimeoutError):
+        await heard.next_msg(timeout=1)  # not at each look
+
+
+def test_offers_become_rarer_and_begin_anew() -> None:
+    offers = Offers(30, 100)
+    assert offers.due([1, 2], 0) == [1, 2]
+    assert offers.due([1, 2], 29) == []
+    assert offers.due([1, 2], 30) == [1, 2]
+    assert offers.due([1, 2, 3], 89) == [3]
+    assert offers.due([1], 90) == [1]
+    assert offers.due([1], 189) == []
+    assert offers.due([], 190) == []
+    assert offers.due([1], 190) == [1]
+    assert len(offers.due(list(range(1000)), 1000)) == 16
