@@ -53,6 +53,7 @@ def create_app(settings: ServeSettings) -> web.Application:
     app = web.Application(middlewares=[_boundary], client_max_size=MAX_BYTES + 1)
     app[SERVICE] = service
     app.cleanup_ctx.append(_backend)
+    app.on_shutdown.append(_end_streams)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, bind(route, service))
     return app
@@ -62,6 +63,10 @@ def create_app(settings: ServeSettings) -> web.Application:
 def openapi_json() -> bytes:
     """The OpenAPI document."""
     return msgspec.json.format(msgspec.json.encode(document(ROUTES)), indent=2) + b"\n"
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[SERVICE].feed.close()
 
 
 async def _backend(app: web.Application) -> AsyncIterator[None]:
@@ -75,17 +80,18 @@ async def _backend(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _run_backend(service: Service) -> None:
-    async with open_backend(backend_settings(service.settings)) as backend:
+    async with open_backend(backend_settings(service.settings), service.feed) as backend:
 
         async def configs_behind() -> int:
             return len(await backend.store.one("behind", list[int]) or [])
 
         service.usecases, service.configs_behind = backend.usecases, configs_behind
+        service.link = backend.link
         log.info("ready")
         try:
             await backend.died
         finally:
-            service.usecases = service.configs_behind = None
+            service.usecases = service.configs_behind = service.link = None
 
 
 def backend_settings(settings: StoreSettings) -> BackendSettings:

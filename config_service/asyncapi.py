@@ -18,6 +18,7 @@ _MESSAGES = {
     ),
     "heartbeat": (messages.Heartbeat, "The periodic report of an instance, with counters since its boot."),
     "statusChanged": (messages.StatusChanged, "The aggregated status of a product after a change."),
+    "productChanged": (messages.ProductChanged, "A product was created, updated or deleted."),
     "deadLetter": (messages.DeadLetter, "A message whose action failed for the last time."),
     "reconnect": (messages.Reconnect, "Give up the MQTT connection and make a new one."),
     "commandReply": (messages.CommandReply, "An instance's answer to a command."),
@@ -97,6 +98,12 @@ def _channels(subjects: Subjects) -> dict[str, Any]:
             ["statusChanged"],
             product_id=_PRODUCT,
         ),
+        "product": _channel(
+            subjects.product("{product_id}"),
+            "Sent once after the change; not repeated.",
+            ["productChanged"],
+            product_id=_PRODUCT,
+        ),
         "deadLetter": _channel(
             subjects.dead_letter("{product_id}", "{subscription_id}"),
             f"The stream `{subjects.dead_letter_stream}` keeps each message until it is replayed or dropped.",
@@ -140,6 +147,7 @@ def _operations() -> dict[str, Any]:
         "receiveSnapshot": _operation("receive", "config", "Take over the configuration."),
         "sendHeartbeat": _operation("send", "heartbeat", "Report state and counters."),
         "receiveStatus": _operation("receive", "status", "Follow the status of a product."),
+        "receiveProductChange": _operation("receive", "product", "Follow which products there are."),
         "sendDeadLetter": _operation(
             "send", "deadLetter", "Put aside a message that could not be worked on."
         ),

@@ -7,8 +7,6 @@ import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
 from .core.model import Principal
 from .problem import ForbiddenError, UnauthorizedError
 
@@ -17,13 +15,10 @@ if TYPE_CHECKING:
 
     from .core.model import Role
 
-    Find = Callable[[bytes], Awaitable[Principal | None]]
-
 __all__ = [
     "ADMINISTRATOR",
     "COOKIE",
     "Authenticator",
-    "Bearer",
     "check_origin",
     "check_product",
     "check_role",
@@ -39,20 +34,13 @@ _RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "administrator": 2}
 _LONGEST = 1000
 
 
-class Bearer(Struct, frozen=True):
-    """The holder of a bearer token. `hash` is null for `ADMIN_TOKEN`, which is not stored."""
-
-    principal: Principal
-    hash: bytes | None
-
-
 class Authenticator:
     """Knows the holder of `ADMIN_TOKEN` by itself and asks `find` for every other token."""
 
     def __init__(self, admin_token: str) -> None:
         self._admin = _hashed(admin_token)
 
-    async def of_header(self, header: str, find: Find) -> Principal:
+    async def of_header(self, header: str, find: Callable[[str], Awaitable[Principal | None]]) -> Principal:
         """Who stands behind an `Authorization` header (RFC 6750, 2.1).
 
         Raises:
@@ -62,24 +50,23 @@ class Authenticator:
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise UnauthorizedError("Send the header Authorization: Bearer <token>", given=False)
-        return (await self.of_token(token, find)).principal
+        return await self.of_token(token, find)
 
-    async def of_token(self, token: str, find: Find) -> Bearer:
+    async def of_token(self, token: str, find: Callable[[str], Awaitable[Principal | None]]) -> Principal:
         """Who holds the token.
 
         Raises:
             UnauthorizedError: it is not valid.
         """
-        digest = _hashed(token)
         # The hashes have one length, so the time of the comparison tells nothing about the token.
-        if hmac.compare_digest(digest, self._admin):
-            return Bearer(ADMINISTRATOR, None)
-        found = await find(digest) if len(token) <= _LONGEST and token.isascii() else None
+        if hmac.compare_digest(_hashed(token), self._admin):
+            return ADMINISTRATOR
+        found = await find(token) if len(token) <= _LONGEST and token.isascii() else None
         if found is None:
             raise UnauthorizedError("The token is unknown, has expired or was deleted", given=True)
-        return Bearer(found, digest)
+        return found
 
-    async def of_cookie(self, cookie: str, find: Find) -> Principal:
+    async def of_cookie(self, cookie: str, find: Callable[[bytes], Awaitable[Principal | None]]) -> Principal:
         """Who has signed in and got the cookie.
 
         Raises:

@@ -12,6 +12,8 @@ from mqtt_shared.subjects import Subjects
 
 from . import migration
 from .background import Background
+from .feed import Feed
+from .live import Live
 from .publisher import Link, Publisher
 from .reconciler import Reconciler
 from .store import Store, wait_for_database
@@ -51,6 +53,7 @@ class Backend(Struct, frozen=True):
     link: Link
     publisher: Publisher
     reconciler: Reconciler
+    live: Live
 
     @property
     def died(self) -> asyncio.Future[None]:
@@ -68,8 +71,8 @@ async def migrate(database_url: str) -> None:
 
 
 @asynccontextmanager
-async def open_backend(settings: BackendSettings) -> AsyncGenerator[Backend]:
-    """Migrate, check the keys against what is stored, start publishing and reconciling.
+async def open_backend(settings: BackendSettings, feed: Feed | None = None) -> AsyncGenerator[Backend]:
+    """Migrate, check the keys against what is stored, start publishing and reconciling, telling `feed`.
 
     Waits for a PostgreSQL that is away; NATS may come later.
 
@@ -77,8 +80,23 @@ async def open_backend(settings: BackendSettings) -> AsyncGenerator[Backend]:
         SchemaError: the database is newer than this code.
         InvalidKeyError, WrongKeyError: `MQTT_PASSWORD_ENCRYPTION_KEY` does not fit; the text names it.
     """
-    async with _opened(settings) as backend:
-        backend.link.start(backend.publisher.heard)
+    feed = feed or Feed()
+    async with _opened(settings, feed) as backend:
+        link, live, subjects = backend.link, backend.live, settings.subjects
+
+        def status(product_id: int, payload: bytes) -> None:
+            link.notify(product_id)
+            live.status(product_id, payload)
+
+        link.start(
+            {
+                subjects.status("*"): status,
+                subjects.config("*"): backend.publisher.heard,
+                subjects.product("*"): live.product,
+            },
+            feed.reset,
+        )
+        backend.background.start("live", live.run())
         backend.background.start("reconciler", backend.reconciler.run())
         yield backend
 
@@ -90,7 +108,7 @@ async def open_offline(settings: BackendSettings) -> AsyncGenerator[Usecases]:
     Raises:
         As `open_backend`.
     """
-    async with _opened(settings) as backend:
+    async with _opened(settings, Feed()) as backend:
         yield backend.usecases
 
 
@@ -110,7 +128,7 @@ async def rotate(settings: BackendSettings) -> int:
 
 
 @asynccontextmanager
-async def _opened(settings: BackendSettings) -> AsyncGenerator[Backend]:
+async def _opened(settings: BackendSettings, feed: Feed) -> AsyncGenerator[Backend]:
     vault = Vault(settings.keys)
     await migrate(settings.database_url)
     async with AsyncExitStack() as opened:
@@ -122,7 +140,10 @@ async def _opened(settings: BackendSettings) -> AsyncGenerator[Backend]:
         opened.push_async_callback(link.close)
         # Closed first: what runs in it uses all the others.
         opened.push_async_callback(background.close)
-        publisher = Publisher(link, store, vault, background, replicas=settings.bucket_replicas)
+        live = Live(store, feed)
+        publisher = Publisher(
+            link, store, vault, background, replicas=settings.bucket_replicas, on_change=live.changed
+        )
         usecases = Usecases(store, link, publisher, vault)
         reconciler = Reconciler(store, link, publisher, usecases, interval_seconds=settings.reconcile_seconds)
-        yield Backend(usecases, background, store, link, publisher, reconciler)
+        yield Backend(usecases, background, store, link, publisher, reconciler, live)

@@ -53,6 +53,14 @@ class Metrics:
             "Configurations whose newest revision is not on NATS yet.",
             registry=self.registry,
         )
+        self._streams = Gauge(
+            "config_service_event_streams", "Event streams that are open.", registry=self.registry
+        )
+        self._dropped_streams = Gauge(
+            "config_service_event_streams_dropped",
+            "Event streams that were cut off since the start because their client was too slow.",
+            registry=self.registry,
+        )
         # Finding the child of a label set costs more than counting.
         self._observers = dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]]()
 
@@ -71,6 +79,11 @@ class Metrics:
         )
         self._observers[route, method, status] = found
         return found
+
+    def streams(self, count: int, dropped: int) -> None:
+        """Tell how many event streams are open, and how many were cut off."""
+        self._streams.set(count)
+        self._dropped_streams.set(dropped)
 
     def configs_behind(self, count: float) -> None:
         """Tell how many configurations are not published yet."""

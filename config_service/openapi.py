@@ -74,6 +74,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
     kinds: list[Any] = [Problem, *actions.KNOWN.values()]
     for route in routes:
+        kinds += route.events.values()
         kinds += [kind for kind in (route.body, *route.answers.values()) if not isinstance(kind, str | None)]
     distinct = list(dict.fromkeys(kinds))
     found, components = msgspec.json.schema_components(distinct, ref_template=_REF)
@@ -179,6 +180,10 @@ def _response(route: Route, status: int, kind: Any, schemas: dict[Any, Any]) -> 
     response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if isinstance(kind, str):
         response["content"] = {kind: {"schema": {"type": "string"}}}
+        if route.events:
+            # What the document's language has no words for: the data of each event.
+            data = {name: schemas[event] for name, event in route.events.items()}
+            response["content"][kind]["x-events"] = data
     elif kind is not None:
         response["content"] = {_JSON: {"schema": schemas[kind]}}
     if headers := _headers(route, status):

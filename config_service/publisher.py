@@ -8,6 +8,7 @@ there was made of rows that were read earlier, so an older revision can never re
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,13 +30,15 @@ from .store import MovedError
 from .vault import WrongKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from mqtt_shared.subjects import Subjects
 
     from .background import Background
     from .store import Store
     from .vault import Vault
+
+    Heard = Callable[[int, bytes], None]
 
 __all__ = ["BucketState", "Link", "Publisher"]
 
@@ -68,22 +71,30 @@ class Link:
         self._background = background
         self._client: Any = None
         self._waiting = dict[int, set[asyncio.Event]]()
-        self._on_config: Any = None
+        self._heard: dict[str, Heard] = {}
+        self._on_back: Callable[[], None] = lambda: None
 
-    def start(self, on_config: Any) -> None:
-        """Connect. `on_config(product_id, payload)` hears everything that is written to the bucket."""
-        self._on_config = on_config
+    def start(self, heard: Mapping[str, Heard], on_back: Callable[[], None]) -> None:
+        """Connect.
+
+        heard: called with product id and payload for each message on these subjects, whose last token is
+        the product id. on_back: called whenever the connection is there anew; messages may have been missed.
+        """
+        self._heard = dict(heard)
+        self._on_back = on_back
         self._background.start("nats-connect", self._connect())
 
     async def _connect(self) -> None:
         async def reconnected() -> None:
             self.back.set()
+            self._on_back()
 
         client: Any = await bus.connect(self._url, "config-service", on_reconnected=reconnected)
         self._client = client
-        await client.subscribe(self.subjects.status("*"), cb=self._status)
-        await client.subscribe(self.subjects.config("*"), cb=self._config)
+        for subject, heard in self._heard.items():
+            await client.subscribe(subject, cb=functools.partial(_hear, heard))
         self.back.set()
+        self._on_back()
 
     async def close(self) -> None:
         """Send what is still to be sent, then disconnect."""
@@ -122,6 +133,15 @@ class Link:
             await self.client.flush(_ACK_SECONDS)
         except (NatsError, TimeoutError) as error:
             raise UnavailableError("NATS") from error
+
+    async def tell(self, product: messages.ProductChanged) -> None:
+        """Let all replicas know, this one included, which hears itself; without NATS, at least this one."""
+        subject, payload = self.subjects.product(product.product_id), messages.encode(product)
+        try:
+            await self.client.publish(subject, payload)
+        except (UnavailableError, NatsError):
+            if heard := self._heard.get(self.subjects.product("*")):
+                heard(product.product_id, payload)
 
     async def command(
         self, product_id: int, command: messages.Command, expected: set[str], seconds: float
@@ -169,12 +189,10 @@ class Link:
         for changed in self._waiting.get(product_id, ()):
             changed.set()
 
-    async def _status(self, message: Any) -> None:
-        self.notify(_last_number(message.subject) or 0)
 
-    async def _config(self, message: Any) -> None:
-        if (product_id := _last_number(message.subject)) is not None:
-            self._on_config(product_id, bytes(message.data))
+async def _hear(heard: Heard, message: Any) -> None:
+    if (product_id := _last_number(message.subject)) is not None:
+        heard(product_id, bytes(message.data))
 
 
 async def _collect(subscription: Any, replies: dict[str, messages.CommandReply], expected: set[str]) -> None:
@@ -213,7 +231,14 @@ class Publisher:
     """Puts snapshots into the bucket. Products are published at the same time, each by one task."""
 
     def __init__(
-        self, link: Link, store: Store, vault: Vault, background: Background, *, replicas: int = 1
+        self,
+        link: Link,
+        store: Store,
+        vault: Vault,
+        background: Background,
+        *,
+        replicas: int = 1,
+        on_change: Callable[[int], None],
     ) -> None:
         self._link = link
         self._store = store
@@ -228,16 +253,19 @@ class Publisher:
         self._sent = dict[int, bytes]()
         self._unopened = set[int]()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._on_change = on_change
 
     def wake(self, product_id: int, ready: Sealed | None = None) -> None:
         """Publish the product soon; `ready` is what its commit has just made of it."""
         self._waiting[product_id] = ready
+        self._on_change(product_id)
         if product_id not in self._running:
             self._running.add(product_id)
             self._background.start(f"publish-{product_id}", self._drain(product_id))
 
     def heard(self, product_id: int, payload: bytes) -> None:
         """Somebody wrote the key: look whether it is right, unless it was this process."""
+        self._on_change(product_id)
         if self._sent.get(product_id) != _hash(payload):
             asyncio.get_running_loop().call_later(_STORED_SECONDS, self._look, product_id)
 
@@ -321,6 +349,7 @@ class Publisher:
             "mark_published", sealed.product_id, sealed.revision, sealed.key_id, sealed.previous_key_id
         )
         self._link.notify(sealed.product_id)
+        self._on_change(sealed.product_id)
 
     async def _last(self, product_id: int) -> _Found:
         subjects = self._link.subjects

@@ -14,6 +14,7 @@ from .auth import COOKIE, check_origin, check_product, check_role
 from .core import validation
 from .core.errors import Fault, InvalidInputError, NotFoundError, UnavailableError
 from .core.model import Role, Write
+from .feed import Feed
 from .preconditions import Preconditions, wait_seconds
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .auth import Authenticator
     from .core.model import Principal
     from .metrics import Metrics
+    from .publisher import Link
     from .settings import ServeSettings
     from .usecases import Usecases
 
@@ -84,6 +86,8 @@ class Service:
         self.openapi = b""
         self.log_request: Callable[[Entry], None] | None = None
         self.configs_behind: Callable[[], Awaitable[int]] | None = None
+        self.feed = Feed()
+        self.link: Link | None = None
         self._usecases: Usecases | None = None
 
     @property
@@ -96,6 +100,11 @@ class Service:
     @usecases.setter
     def usecases(self, usecases: Usecases | None) -> None:
         self._usecases = usecases
+
+    @property
+    def hears(self) -> bool:
+        """Is NATS there, so that events come?"""
+        return self.link is not None and self.link.is_up
 
     async def down(self) -> dict[str, str]:
         """What is down, by name, and why; empty when all is there."""
@@ -112,6 +121,7 @@ class Service:
         down = await self.down()
         for dependency in ("postgresql", "nats"):
             self.metrics.up.labels(dependency).set(dependency not in down)
+        self.metrics.streams(self.feed.open, self.feed.dropped)
         if self.configs_behind and "postgresql" not in down:
             self.metrics.configs_behind(await self.configs_behind())
 
@@ -218,6 +228,8 @@ class Route(Struct, frozen=True, kw_only=True):
     if_none_match: bool = False
     if_match: bool = False
     prefer: bool = False
+    events: dict[str, Any] = {}
+    """Of a stream: the type of each event's data."""
     hidden: bool = False
     """A file of the documentation page: not in the OpenAPI document."""
 
@@ -260,7 +272,7 @@ async def authenticate(call: Call) -> Principal:
     request, authenticator = call.request, call.service.authenticator
     header, cookie = request.headers.get(hdrs.AUTHORIZATION), request.cookies.get(COOKIE)
     if header is not None or not cookie:
-        return await authenticator.of_header(header or "", lambda digest: call.usecases.authenticate(digest))
+        return await authenticator.of_header(header or "", lambda token: call.usecases.authenticate(token))
     if request.method not in _SAFE:
         check_origin(request.headers, call.host, strict=True)
     return await authenticator.of_cookie(cookie, lambda digest: call.usecases.find_session(digest))

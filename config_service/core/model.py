@@ -17,6 +17,7 @@ __all__ = [
     "Broker",
     "Change",
     "ConfigAnswer",
+    "ConfigChanged",
     "Effect",
     "Instance",
     "InstanceProgress",
@@ -28,6 +29,7 @@ __all__ = [
     "RejectionInfo",
     "Revision",
     "Rollout",
+    "RolloutCounts",
     "Stats",
     "Subscription",
     "Topics",
@@ -184,7 +186,7 @@ class InstanceProgress(Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Rollout(Struct, frozen=True, kw_only=True):
+class RolloutCounts(Struct, frozen=True, kw_only=True):
     """The desired revision on its way: counts over the live instances."""
 
     product_id: int
@@ -197,7 +199,13 @@ class Rollout(Struct, frozen=True, kw_only=True):
     drifted: int
     complete: bool
     """Every live instance has applied or rejected the desired revision; without one: it is published."""
+
+
+class Rollout(RolloutCounts, frozen=True, kw_only=True):
+    """The same with the instances: the rejected first, then drifted, pending, applied."""
+
     instances: list[InstanceProgress]
+    """Not all of them where there are many: `total` counts all."""
 
 
 class Revision(Struct, frozen=True, kw_only=True):
@@ -210,6 +218,16 @@ class Revision(Struct, frozen=True, kw_only=True):
     action: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+
+
+class ConfigChanged(Struct, frozen=True, kw_only=True):
+    """A new revision."""
+
+    product_id: int
+    revision: int
+    changed_at: datetime
+    changed_by: str
+    action: str
 
 
 class ApiToken(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from mqtt_shared.messages import Heartbeat, ProductStatus
 
 from ..answers import Done, InstancesPage, Reconnected, reply
@@ -32,7 +34,7 @@ async def list_(call: Call) -> web.Response:
 
 
 async def rollout(call: Call) -> web.Response:
-    return reply(await call.usecases.get_rollout(call.product_id))
+    return reply(await call.usecases.get_rollout(call.product_id, call.query["limit"]))
 
 
 async def reconnect(call: Call) -> web.Response:
@@ -95,9 +97,14 @@ ROUTES = (
         name="get_rollout",
         tag=_TAG,
         summary="How far the desired revision has come",
+        description="The counts are over all live instances. `instances` lists up to `limit` of them, the "
+        "rejected first, then drifted, pending, applied; all instances are at `/instances`, page by page.",
         handler=rollout,
         role="viewer",
         answers={200: Rollout},
+        query=(
+            structs.replace(LIMIT, default=200, most=1000, least=0, description="Most instances to list."),
+        ),
     ),
     Route(
         method="POST",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ..answers import Session, reply
-from ..auth import COOKIE, check_origin
+from ..auth import ADMINISTRATOR, COOKIE, check_origin
 from ..core.inputs import SessionInput
 from ..problem import UnauthorizedError
 from ..routing import Call, Route
@@ -26,11 +26,14 @@ async def create(call: Call) -> web.Response:
     # Nobody shall be signed in under a name that another site has chosen.
     check_origin(call.request.headers, call.host, strict=False)
     authenticator, usecases = call.service.authenticator, call.usecases
-    holder = await authenticator.of_token(call.body.token, usecases.authenticate)
+    token: str = call.body.token
+    principal = await authenticator.of_token(token, usecases.authenticate)
+    # That of the administrator is not stored.
+    stored = None if principal is ADMINISTRATOR else token
     cookie = secrets.token_urlsafe(32)
-    if not await usecases.create_session(authenticator.session_hash(cookie), holder.hash, _LIFETIME_SECONDS):
+    if not await usecases.create_session(authenticator.session_hash(cookie), stored, _LIFETIME_SECONDS):
         raise UnauthorizedError("The token has just been deleted", given=True)
-    response = reply(_answer(holder.principal))
+    response = reply(_answer(principal))
     response.set_cookie(
         COOKIE, cookie, max_age=_LIFETIME_SECONDS, httponly=True, samesite="Strict", secure=call.is_https
     )

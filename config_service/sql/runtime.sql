@@ -23,34 +23,62 @@ select (
 from products where id = $1;
 
 -- get_rollout --
--- The desired revision with its digest, and how far each live instance is.
+-- The desired revision, counts of the live instances by how far they are, and some of them, trouble first.
+-- Parameters: product id, a revision of which to count who has not come so far, most instances to list.
+with desired as (
+    select p.id as product_id, coalesce(c.revision, t.revision, 0) as revision,
+        coalesce(c.published_revision, t.published_revision, 0) as published_revision,
+        (
+            select digest from mqtt_config_revisions r
+            where r.product_id = p.id and r.revision = coalesce(c.revision, t.revision)
+        ) as digest
+    from products p
+    left join mqtt_configs c on c.product_id = p.id
+    left join mqtt_config_tombstones t on t.product_id = p.id
+    where p.id = $1
+), progress as (
+    select i.instance_id, i.applied_revision, i.rejected_revision, i.rejected_error,
+        case
+            when i.rejected_revision = d.revision and i.applied_revision is distinct from d.revision
+                then 'rejected'
+            when coalesce(i.applied_revision, 0) < d.revision then 'pending'
+            -- Never configured: whatever an instance runs on is its own.
+            when d.revision = 0 then 'applied'
+            when i.applied_revision = d.revision
+                and (i.applied_digest is null or i.applied_digest is not distinct from d.digest)
+                then 'applied'
+            else 'drifted'
+        end as state
+    from desired d join mqtt_instances i on i.product_id = d.product_id
+    where i.state = 'live' and i.last_heartbeat_at > now() - 3 * i.interval_seconds * interval '1 second'
+), counts as (
+    select count(*) as total,
+        count(*) filter (where state = 'applied') as applied,
+        count(*) filter (where state = 'rejected') as rejected,
+        count(*) filter (where state = 'pending') as pending,
+        count(*) filter (where state = 'drifted') as drifted,
+        count(*) filter (
+            where greatest(coalesce(applied_revision, 0), coalesce(rejected_revision, 0)) < $2::bigint
+        ) as behind
+    from progress
+)
 select json_build_object(
-    'product_id', p.id,
-    'desired_revision', coalesce(c.revision, t.revision, 0),
-    'published_revision', coalesce(c.published_revision, t.published_revision, 0),
-    'digest', (
-        select digest from mqtt_config_revisions r
-        where r.product_id = p.id and r.revision = coalesce(c.revision, t.revision)
-    ),
+    'product_id', d.product_id, 'desired_revision', d.revision, 'published_revision', d.published_revision,
+    'total', c.total, 'applied', c.applied, 'rejected', c.rejected, 'pending', c.pending,
+    'drifted', c.drifted, 'behind', c.behind,
     'instances', coalesce(
         (
-            select json_agg(
-                json_build_object(
-                    'instance_id', instance_id, 'applied_revision', applied_revision,
-                    'applied_digest', applied_digest, 'rejected_revision', rejected_revision,
-                    'rejected_error', rejected_error
-                ) order by instance_id
-            )
-            from mqtt_instances i
-            where i.product_id = p.id and i.state = 'live'
-                and i.last_heartbeat_at > now() - 3 * i.interval_seconds * interval '1 second'
+            select json_agg(l) from (
+                select instance_id, state, applied_revision,
+                    case when rejected_revision = d.revision then rejected_error end as error
+                from progress
+                order by array_position(array['rejected', 'drifted', 'pending', 'applied'], state), instance_id
+                limit $3::integer
+            ) l
         ), '[]'
     )
 )
-from products p
-left join mqtt_configs c on c.product_id = p.id
-left join mqtt_config_tombstones t on t.product_id = p.id
-where p.id = $1;
+from desired d, counts c;
 
 -- live_instances --
 select (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import UnsetType, structs
 
 from mqtt_shared import sealing
 from mqtt_shared.logs import get_logger
+from mqtt_shared.messages import ProductChanged
 
 from ..core import rules
 from ..core.errors import KeyInUseError, NameTakenError, UnavailableError
@@ -70,6 +71,7 @@ class Products(Base):
             sealing.key_id(key),
         )
         assert row
+        await self._tell(row.id, row.name, "created")
         return product_answer(row), key
 
     async def get_product(self, product_id: int) -> Product:
@@ -98,6 +100,7 @@ class Products(Base):
                 saved = await self._store.one(
                     "update_product", ProductRow, product_id, row.name, row.description
                 )
+                await self._tell(row.id, row.name, "updated")
                 return _unchanged(state, product_answer(saved or row))
             else:
                 return await self._update_configured(product_id, patch, write)
@@ -124,7 +127,10 @@ class Products(Base):
             row.description,
             msgspec.json.encode(row.variables).decode(),
         )
-        return _unchanged(state, product_answer(saved)) if saved else None
+        if saved is None:
+            return None
+        await self._tell(row.id, row.name, "updated")
+        return _unchanged(state, product_answer(saved))
 
     async def _update_configured(self, product_id: int, patch: ProductPatch, write: Write) -> Change[Product]:
         name, description, variables = patch.name, patch.description, patch.variables
@@ -142,6 +148,7 @@ class Products(Base):
         )
         outcome = await self._change(product_id, write, "update_product", compute, rename=rename)
         row = structs.replace(_patched(outcome.state.product, patch), updated_at=outcome.state.now)
+        await self._tell(row.id, row.name, "updated")
         return outcome.as_change(product_answer(row))
 
     async def delete_product(self, product_id: int, write: Write) -> Change[None]:
@@ -170,6 +177,7 @@ class Products(Base):
                 raise MovedError
             await transaction.value("delete_product", product_id)
         self._publisher.wake(product_id)
+        await self._tell(product_id, state.product.name, "deleted")
         return self._removal(state)
 
     async def renew_product_key(self, product_id: int, write: Write) -> str:
@@ -222,6 +230,11 @@ class Products(Base):
                 log.info("previous product key ended", product_id=product_id, by=write.actor)
                 self._publisher.wake(product_id)
                 return
+
+    async def _tell(
+        self, product_id: int, name: str, action: Literal["created", "updated", "deleted"]
+    ) -> None:
+        await self._link.tell(ProductChanged(product_id=product_id, name=name, action=action))
 
     def _resealed(self, state: State, product: ProductRow, write: Write) -> str | None:
         if state.tombstone is None:

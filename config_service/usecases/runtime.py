@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -12,20 +12,18 @@ from mqtt_shared import heartbeats, messages
 from mqtt_shared.logs import get_logger
 
 from ..core.errors import Fault, InvalidInputError, UnavailableError
-from ..core.model import Instance, InstanceProgress, Page, RejectionInfo, Rollout
+from ..core.model import Instance, InstanceProgress, Page, RejectionInfo, Rollout, RolloutCounts
 from ..core.validation import MAX_FAULTS
 from .base import Base, no_product, page
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["Runtime"]
+__all__ = ["RolloutRows", "Runtime"]
 
 log = get_logger(__name__)
 
 _REPLY_SECONDS = 2.0
 # Also while no status message comes, because the collector is away or an instance goes stale.
 _LOOK_SECONDS = 0.5
+_LISTED = 200
 
 
 class _Status(Struct, frozen=True):
@@ -60,20 +58,34 @@ class _InstanceRow(Struct, frozen=True):
     key_id: str | None
 
 
-class _Progress(Struct, frozen=True):
-    instance_id: str
-    applied_revision: int | None
-    applied_digest: str | None
-    rejected_revision: int | None
-    rejected_error: str | None
+class RolloutRows(RolloutCounts, frozen=True, kw_only=True):
+    """A rollout as the database tells it."""
 
+    complete: bool = False
+    behind: int
+    """How many live instances have not come as far as the revision that was asked for."""
+    instances: list[InstanceProgress]
 
-class _Rollout(Struct, frozen=True):
-    product_id: int
-    desired_revision: int
-    published_revision: int
-    digest: str | None
-    instances: list[_Progress]
+    def counts(self) -> RolloutCounts:
+        """Without the instances."""
+        return RolloutCounts(**self._fields(RolloutCounts))
+
+    def whole(self) -> Rollout:
+        """With the instances."""
+        return Rollout(**self._fields(Rollout))
+
+    def has_arrived(self, revision: int) -> bool:
+        """Has every live instance come as far as the revision that was asked for?"""
+        return self._is_delivered(revision) and not self.behind
+
+    def _fields(self, kind: type[RolloutCounts]) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in kind.__struct_fields__}
+        complete = self._is_delivered(self.desired_revision) and not (self.pending or self.drifted)
+        return {**fields, "complete": complete}
+
+    def _is_delivered(self, revision: int) -> bool:
+        """Without a live instance to tell, the bucket must say that the revision is where they will look."""
+        return bool(self.total) or self.published_revision >= revision
 
 
 class Runtime(Base):
@@ -94,9 +106,9 @@ class Runtime(Base):
             raise no_product(product_id)
         return page([_instance(row) for row in rows], limit, lambda instance: instance.instance_id)
 
-    async def get_rollout(self, product_id: int) -> Rollout:
-        """The desired revision, and how far each live instance is with it."""
-        return _rollout(await self._rollout(product_id))
+    async def get_rollout(self, product_id: int, limit: int = _LISTED) -> Rollout:
+        """The desired revision, and how far each live instance is with it; `limit` of them one by one."""
+        return (await self._rollout(product_id, 0, limit)).whole()
 
     async def wait_for_rollout(self, product_id: int, revision: int, seconds: float) -> Rollout:
         """The rollout as soon as every live instance has applied or rejected `revision` or a newer one.
@@ -107,18 +119,18 @@ class Runtime(Base):
         with self._link.watch(product_id) as changed:
             while True:
                 changed.clear()
-                found = await self._rollout(product_id)
+                found = await self._rollout(product_id, revision, _LISTED)
                 left = deadline - asyncio.get_running_loop().time()
-                if left <= 0 or _has_arrived(found, revision):
-                    return _rollout(found)
+                if left <= 0 or found.has_arrived(revision):
+                    return found.whole()
                 try:
                     async with asyncio.timeout(min(left, _LOOK_SECONDS)):
                         await changed.wait()
                 except TimeoutError:
                     continue
 
-    async def _rollout(self, product_id: int) -> _Rollout:
-        found = await self._store.one("get_rollout", _Rollout, product_id)
+    async def _rollout(self, product_id: int, revision: int, limit: int) -> RolloutRows:
+        found = await self._store.one("get_rollout", RolloutRows, product_id, revision, limit)
         if found is None:
             raise no_product(product_id)
         return found
@@ -172,57 +184,3 @@ def _instance(row: _InstanceRow) -> Instance:
         rejected = RejectionInfo(revision=row.rejected_revision, error=row.rejected_error or "")
     same = {name: getattr(row, name) for name in Instance.__struct_fields__ if hasattr(row, name)}
     return Instance(state=row.seen_as, rejected=rejected, **same)
-
-
-def _rollout(found: _Rollout) -> Rollout:
-    progress = [_progress(instance, found) for instance in found.instances]
-    counts = {state: _count(progress, state) for state in ("applied", "rejected", "pending", "drifted")}
-    return Rollout(
-        product_id=found.product_id,
-        desired_revision=found.desired_revision,
-        published_revision=found.published_revision,
-        total=len(progress),
-        **counts,
-        complete=_is_delivered(found, found.desired_revision)
-        and not (counts["pending"] or counts["drifted"]),
-        instances=progress,
-    )
-
-
-def _is_delivered(found: _Rollout, revision: int) -> bool:
-    """Without a live instance to tell, the bucket must say that the revision is where they will look."""
-    return bool(found.instances) or found.published_revision >= revision
-
-
-def _has_arrived(found: _Rollout, revision: int) -> bool:
-    return _is_delivered(found, revision) and all(_is_settled(one, revision) for one in found.instances)
-
-
-def _count(progress: Sequence[InstanceProgress], state: str) -> int:
-    return sum(instance.state == state for instance in progress)
-
-
-def _progress(instance: _Progress, rollout: _Rollout) -> InstanceProgress:
-    return InstanceProgress(
-        instance_id=instance.instance_id,
-        state=_state(instance, rollout),
-        applied_revision=instance.applied_revision,
-        error=instance.rejected_error if instance.rejected_revision == rollout.desired_revision else None,
-    )
-
-
-def _state(instance: _Progress, rollout: _Rollout) -> Literal["applied", "rejected", "pending", "drifted"]:
-    desired = rollout.desired_revision
-    if instance.rejected_revision == desired and instance.applied_revision != desired:
-        return "rejected"
-    if (instance.applied_revision or 0) < desired:
-        return "pending"
-    # Never configured: whatever an instance runs on is its own.
-    if desired == 0:
-        return "applied"
-    same = instance.applied_revision == desired and instance.applied_digest in (None, rollout.digest)
-    return "applied" if same else "drifted"
-
-
-def _is_settled(instance: _Progress, revision: int) -> bool:
-    return max(instance.applied_revision or 0, instance.rejected_revision or 0) >= revision

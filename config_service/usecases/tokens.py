@@ -89,17 +89,18 @@ class Tokens(Base):
             raise NotFoundError(f"there is no token {token_id}")
         self._cached.clear()
 
-    async def authenticate(self, digest: bytes) -> Principal | None:
-        """Who holds the token of this SHA-256; null when it is not valid. Costs a query every 5 s."""
-        return await self._find("use_token", digest)
+    async def authenticate(self, token: str) -> Principal | None:
+        """Who the token stands for; None when it is unknown or has expired. Costs a query every 5 s."""
+        return await self._find("use_token", _hash(token))
 
     async def find_session(self, digest: bytes) -> Principal | None:
-        """Who has signed in; null when the session is over. Costs a query every 5 s."""
+        """Who has signed in; None when the session is over. Costs a query every 5 s."""
         return await self._find("use_session", digest)
 
-    async def create_session(self, digest: bytes, token_digest: bytes | None, seconds: int) -> bool:
-        """Sign in with a token (null: `ADMIN_TOKEN`). False when the token is gone meanwhile."""
-        return bool(await self._store.value("create_session", digest, token_digest, seconds))
+    async def create_session(self, digest: bytes, token: str | None, seconds: int) -> bool:
+        """Sign in with a token (None: `ADMIN_TOKEN`). False when the token is gone meanwhile."""
+        of_token = None if token is None else _hash(token)
+        return bool(await self._store.value("create_session", digest, of_token, seconds))
 
     async def delete_session(self, digest: bytes) -> None:
         """Sign out; other replicas may take the cookie for 5 s more."""

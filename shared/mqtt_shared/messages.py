@@ -27,6 +27,7 @@ __all__ = [
     "InstanceState",
     "Latency",
     "MalformedMessageError",
+    "ProductChanged",
     "ProductState",
     "ProductStatus",
     "Protocol",
@@ -288,6 +289,17 @@ class StatusChanged(Struct, frozen=True, kw_only=True):
     subscriptions: dict[str, SubscriptionTotals] = field(default_factory=dict[str, SubscriptionTotals])
     """The subscriptions whose totals changed, by id."""
     transitions: list[Transition] = field(default_factory=list[Transition])
+
+
+class ProductChanged(Struct, frozen=True, kw_only=True):
+    """A product was created, updated (name, description or variables) or deleted.
+
+    Not repeated: who has been away reads the products anew.
+    """
+
+    product_id: int
+    name: str
+    action: Literal["created", "updated", "deleted"]
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):

@@ -74,6 +74,10 @@ class Subjects(Struct, frozen=True):
         """The aggregated status of a product; `*` for all."""
         return f"{self.root}.status.{product_id}"
 
+    def product(self, product_id: int | str) -> str:
+        """That a product was created, updated or deleted; `*` for all."""
+        return f"{self.root}.product.{product_id}"
+
     def command(self, product_id: int) -> str:
         """Requests to all instances of a product."""
         return f"{self.root}.command.{product_id}"

@@ -31,7 +31,9 @@ async def api(database_url: str, nats_server: Nats, nats_root: str) -> AsyncGene
 async def ask(api: Api, route: Route) -> int:
     """The status for a product that is not there, so that nothing is changed or removed on the way."""
     path = re.sub(r"{\w+}", "77", route.path)
-    query = {"against": "1"} if route.name == "diff_revisions" else {}
+    # A stream of all products would not end.
+    queries = {"diff_revisions": {"against": "1"}, "stream_events": {"product_id": "77"}}
+    query = queries.get(route.name, {})
     body: Any = None if route.body is None else {}
     return (await api.call(route.method, f"/{path}", body, params=query)).status
 

@@ -470,7 +470,9 @@ async def test_instances_and_rollout(
         "update mqtt_instances set last_heartbeat_at = now() - interval '16 s' where instance_id = 'i6'",
     )
     rollout = await cases.get_rollout(product_id)
-    assert [item.state for item in rollout.instances] == ["applied", "drifted", "rejected", "pending"]
+    assert [item.state for item in rollout.instances] == ["rejected", "drifted", "pending", "applied"]
+    assert [item.error for item in rollout.instances] == ["no", None, None, None]
+    assert [item.state for item in (await cases.get_rollout(product_id, 1)).instances] == ["rejected"]
     assert (rollout.total, rollout.applied, rollout.complete) == (4, 1, False)
     page = await cases.list_instances(product_id, 10, None)
     assert [item.state for item in page.items] == ["live"] * 4 + ["stopped", "stale"]
