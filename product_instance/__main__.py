@@ -45,38 +45,38 @@ class _RunByDefault(click.Group):
     """`product-instance` alone, or with options only, means `run`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] != "--help"):
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_RunByDefault, epilog=_EXIT_CODES)
+@click.group(cls=_RunByDefault, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Run an instance of a product: it consumes MQTT messages as the product's configuration says."""
 
 
-@main.command(epilog=_EXIT_CODES)
+@main.command(epilog=_EXIT_CODES, short_help="Run until SIGTERM or SIGINT (the default).")
 @options(InstanceSettings)
 def run(**given: Any) -> None:
     """Run until SIGTERM or SIGINT; then finish what is in flight (the default command)."""
     _carry_out(_run(_start(InstanceSettings, given)))
 
 
-@main.command(epilog=_EXIT_CODES)
+@main.command(epilog=_EXIT_CODES, short_help="Try settings, snapshot, broker and actions.")
 @options(InstanceSettings)
 def check(**given: Any) -> None:
     """Check the settings, the snapshot, the broker and the actions; changes nothing."""
     _carry_out(_check(_start(InstanceSettings, given)))
 
 
-@main.command("show-config", epilog=_EXIT_CODES)
+@main.command("show-config", epilog=_EXIT_CODES, short_help="Print the wanted and the applied configuration.")
 @options(InstanceSettings)
 def show_config(**given: Any) -> None:
     """Print the configuration that is wanted (NATS) and the one last applied (disk), without secrets."""
     _carry_out(_show(_start(InstanceSettings, given)))
 
 
-@main.group("dead-letters", epilog=_EXIT_CODES)
+@main.group("dead-letters", epilog=_EXIT_CODES, short_help="List, show, replay and drop what failed.")
 def dead_letters() -> None:
     """Work on messages whose action failed for the last time."""
 
@@ -107,7 +107,7 @@ def show(sequence: int, as_json: bool, **given: Any) -> None:
     _carry_out(deadletter_commands.show(_start(ProductSettings, given), sequence, as_json=as_json))
 
 
-@dead_letters.command(epilog=_EXIT_CODES)
+@dead_letters.command(epilog=_EXIT_CODES, short_help="Run the failed actions again.")
 @_sequences
 @_every
 @_subscription
