@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import ClientSession
 
+from deploy.local import kept
 from mqtt_shared.messages import Broker as BrokerSettings
 from mqtt_shared.messages import Subscription
 from mqtt_shared.outgoing import MqttMessage
@@ -37,6 +40,14 @@ def at(mosquitto: Broker) -> BrokerSettings:
 def embedded() -> list[str]:
     """The Python blocks of the how-to."""
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs/how-to/embed.md").read_text(), re.DOTALL)
+
+
+def host_environment(control: Control, folder: Path) -> dict[str, str]:
+    """Of a host program whose modules are in `folder`."""
+    settings = control.settings(folder)
+    names = ("nats_url", "nats_root", "product_id", "state_dir", "heartbeat_interval_seconds")
+    found = {name.upper(): str(getattr(settings, name)) for name in names}
+    return found | {"PRODUCT_KEY": control.key, "PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1"}
 
 
 async def test_trying_handlers_without_servers() -> None:
@@ -99,23 +110,33 @@ async def test_the_examples(
     exec(blocks[-1], names)
     await names["test_an_invoice_is_created"]()
     assert invoices == [{"kind": "order", "id": 5, "amount": 10}]
-    # The first one too, as a program.
+    # The programs run too.
     invoice = {"type": "create_invoice", "config": {"amount": "{{ payload }}"}}
     subscription = Subscription(id=1, name="invoices", topic=f"{topic}/a")
     await control.put(control.snapshot(at(mosquitto), with_actions(subscription, invoice)))
     (tmp_path / "script.py").write_text(blocks[0])
-    settings = control.settings(tmp_path)
-    environment = {
-        name.upper(): str(getattr(settings, name))
-        for name in ("nats_url", "nats_root", "product_id", "state_dir", "heartbeat_interval_seconds")
-    }
-    environment |= {"PRODUCT_KEY": control.key, "PYTHONPATH": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    process = processes.spawn("script", environment=environment)
+    process = processes.spawn("script", environment=host_environment(control, tmp_path))
     await eventually(lambda: any(h.connected for h in control.heartbeats), timeout=10)
     async with publisher("127.0.0.1", mosquitto.port) as mqtt:
         await mqtt.publish(f"{topic}/a", b"5", qos=1)
         await eventually(lambda: "invoices 5 {'amount': '5'}" in process.output())
     process.kill()
+
+    port = kept.free_port()
+    (tmp_path / "web_host.py").write_text(blocks[1].replace("8080", str(port)))
+    environment = {**host_environment(control, tmp_path), "PYTHONWARNINGS": "error"}
+    process = processes.spawn("web_host", environment=environment)
+
+    async def consuming() -> bool:
+        async with ClientSession() as http, http.get(f"http://127.0.0.1:{port}/consuming") as answer:
+            return await answer.json()
+
+    await eventually(lambda: "Running on" in process.output(), timeout=10)
+    await eventually(consuming)
+    process.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, 10)
+    assert process.returncode == 0
+    await eventually(lambda: control.heartbeats[-1].stopping)
 
 
 async def test_cancelling_the_host_ends_everything(
