@@ -34,12 +34,17 @@ class Event(Struct, frozen=True, kw_only=True):
     revision: int | None
 
 
+# RFC 8259. Finding out by an exception that a payload is no JSON takes seven times as long.
+_JSON_STARTS = frozenset(bytes((each,)) for each in b' \t\n\r{["-0123456789tfn')
+
+
 def content(payload: bytes) -> tuple[Any, str | None]:
     """`payload` and `payload_base64` of an event."""
-    try:
-        return msgspec.json.decode(payload), None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
+    if payload[:1] in _JSON_STARTS:
+        try:
+            return msgspec.json.decode(payload), None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
     try:
         return payload.decode(), None
     except UnicodeDecodeError:

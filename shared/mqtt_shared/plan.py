@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct, field
 
 from . import topics
+from .covering import widest
 from .messages import Broker
 from .sealing import Secrets
 
@@ -127,11 +128,8 @@ def _widest(routes: Iterable[Route]) -> list[str]:
     alone it sends one, and the instance finds all subscriptions by the topic.
     """
     filters = {route.filter: route.topic for route in routes}
-    return [
-        kept
-        for kept, topic in filters.items()
-        if not any(other != topic and topics.covers(other, topic) for other in filters.values())
-    ]
+    kept = widest(filters.values())
+    return [each for each, topic in filters.items() if topic in kept]
 
 
 def _topic(template: str, values: Mapping[str, str], *, keep_unknown: bool) -> str:
