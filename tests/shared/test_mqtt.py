@@ -481,6 +481,7 @@ async def test_tls_with_a_trusted_certificate(
             "host": "localhost",
             "port": server.port,
             "tls": True,
+            "certificate_verified": True,
             "protocol": "MQTT 3.1.1",
             "address": one.broker_info["address"],
             "tls_version": "TLSv1.3",
