@@ -12,6 +12,7 @@ from .core.model import (
     ApiToken,
     Change,
     Effect,
+    FleetProduct,
     Instance,
     MqttConfig,
     PathChange,
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
     from .routing import Call
 
 __all__ = [
+    "ActionType",
+    "ActionTypes",
     "ConfigWritten",
     "ConfigurationImported",
     "Diff",
     "Done",
+    "Fleet",
     "Health",
     "InstancesPage",
     "ProductCreated",
@@ -210,6 +214,29 @@ class TokenCreated(ApiToken, frozen=True, kw_only=True):
     """A new bearer token, shown this once."""
 
     token: str
+
+
+class ActionType(Struct, frozen=True, kw_only=True):
+    """A type of action that every instance can run."""
+
+    type: str
+    description: str
+    built_in: bool
+    schema: dict[str, Any]
+    """JSON Schema (2020-12) of a whole action of this type."""
+
+
+class ActionTypes(Struct, frozen=True, kw_only=True):
+    """The types of actions that the service knows."""
+
+    action_types: list[ActionType]
+
+
+class Fleet(Struct, frozen=True, kw_only=True):
+    """One page of the fleet, in order of product id."""
+
+    products: list[FleetProduct]
+    next_cursor: str | None
 
 
 class TokensPage(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from mqtt_shared.logs import get_logger
 
 from .core.errors import UnavailableError
 from .core.model import ConfigChanged
-from .usecases.runtime import RolloutRows
+from .usecases.runtime import FEW, RolloutRows
 
 if TYPE_CHECKING:
     from .feed import Feed
@@ -121,7 +121,7 @@ class Live:
         for change in await self._store.one("recent_changes", list[ConfigChanged], product_id, told) or []:
             self._revisions[product_id] = change.revision
             self._feed.publish("config", product_id, _encode(change))
-        rows = await self._store.one("get_rollout", RolloutRows, product_id, 0, 0)
+        rows = await self._store.one("get_rollout", RolloutRows, product_id, 0, 0, FEW)
         if rows is None:
             self._revisions.pop(product_id, None)
             self._counts.pop(product_id, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Meta, Struct, field
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "NatsPublish",
     "SmtpEmail",
     "faults",
+    "schema",
 ]
 
 _URL = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#\s\\@][^\s\\]*$"
@@ -133,6 +135,19 @@ ACTION_SCHEMA: dict[str, Any] = {
     "anyOf": [*(_known_schema(name, config) for name, config in KNOWN.items()), _FREE],
 }
 """An action in JSON Schema."""
+
+
+def schema(name: str) -> dict[str, Any]:
+    """A whole action of a built-in type as a JSON Schema of its own (2020-12)."""
+    (config,), components = msgspec.json.schema_components([KNOWN[name]], ref_template="#/$defs/{name}")
+    whole = _known_schema(name, KNOWN[name])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **whole,
+        "properties": {**whole["properties"], "config": config},
+        "$defs": components,
+    }
+
 
 _KEYS = ("type", "name", "description", "conditions", "config")
 

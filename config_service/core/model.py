@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
 
-from mqtt_shared.messages import ProductStatus, Protocol, TlsVersion, Transport
+from mqtt_shared.messages import InstanceCounts, ProductStatus, Protocol, TlsVersion, Transport
 
 __all__ = [
     "ApiToken",
@@ -19,6 +19,7 @@ __all__ = [
     "ConfigAnswer",
     "ConfigChanged",
     "Effect",
+    "FleetProduct",
     "Instance",
     "InstanceProgress",
     "MqttConfig",
@@ -121,6 +122,8 @@ class Subscription(Struct, frozen=True, kw_only=True):
     name: str
     topic: str
     topic_derived: bool
+    topic_filter: str
+    """As instances subscribe it; a variable that only they know is still in braces."""
     enabled: bool
     description: str
     actions: list[dict[str, Any]]
@@ -206,6 +209,29 @@ class Rollout(RolloutCounts, frozen=True, kw_only=True):
 
     instances: list[InstanceProgress]
     """Not all of them where there are many: `total` counts all."""
+
+
+class FleetProduct(Struct, frozen=True, kw_only=True):
+    """A product at a glance."""
+
+    product_id: int
+    name: str
+    description: str
+    configured: bool
+    state: Literal["not_configured", "no_instances", "disconnected", "degraded", "healthy"]
+    connected: bool
+    instances: InstanceCounts
+    desired_revision: int
+    published_revision: int
+    messages_received: int
+    actions_executed: int
+    actions_failed: int
+    last_message_at: datetime | None
+    connection_error: str | None
+    updated_at: datetime | None
+    """Of the status; null until the first heartbeat."""
+    recent: list[int]
+    """Messages received in each of the last 30 whole minutes, the oldest first."""
 
 
 class Revision(Struct, frozen=True, kw_only=True):

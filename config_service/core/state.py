@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -12,6 +12,9 @@ from mqtt_shared import messages, topics
 
 from .model import MASK, Broker, MqttConfig, Product, Stats, Subscription, Topics
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = [
     "ConfigRow",
     "Desired",
@@ -19,10 +22,12 @@ __all__ = [
     "LiveInstance",
     "ProductRow",
     "State",
+    "StatusRow",
     "SubscriptionRow",
     "TombstoneRow",
     "config_answer",
     "product_answer",
+    "status_answer",
     "stored",
     "subscription_answer",
 ]
@@ -124,6 +129,38 @@ class SubscriptionRow(Struct, frozen=True, kw_only=True):
     actions_failed: int = 0
     created_at: datetime
     updated_at: datetime
+
+
+class StatusRow(Struct, frozen=True, kw_only=True):
+    """A row of `mqtt_connection_status`."""
+
+    product_id: int
+    state: messages.ProductState
+    connected: bool
+    last_connected_at: datetime | None
+    last_disconnected_at: datetime | None
+    connection_error: str | None
+    messages_received: int
+    actions_executed: int
+    actions_failed: int
+    last_message_at: datetime | None
+    subscribed_topics_count: int
+    client_id: str | None
+    broker_info: dict[str, Any] | None
+    instances_live: int
+    instances_stale: int
+    instances_stopped: int
+    instances_connected: int
+    instances_applied: int
+    instances_rejected: int
+    instances_pending: int
+    instances_drifted: int
+    updated_at: datetime
+
+    def counts(self) -> messages.InstanceCounts:
+        """How many instances are in which condition."""
+        names = messages.InstanceCounts.__struct_fields__
+        return messages.InstanceCounts(**{name: getattr(self, f"instances_{name}") for name in names})
 
 
 class TombstoneRow(Struct, frozen=True, kw_only=True):
@@ -271,14 +308,17 @@ def config_answer(row: ConfigRow) -> MqttConfig:
 
 
 def subscription_answer(
-    row: SubscriptionRow, prefix: str, pattern: str, *, live: bool = True
+    row: SubscriptionRow, wanted: messages.Topics, variables: Mapping[str, str], *, live: bool = True
 ) -> Subscription:
     """The subscription as clients see it, its topic written out."""
+    topic = row.topic or topics.derive(wanted.prefix, wanted.pattern, row.name)
+    group = wanted.shared_group if wanted.use_shared else None
     return Subscription(
         id=row.id,
         name=row.name,
-        topic=row.topic or topics.derive(prefix, pattern, row.name),
+        topic=topic,
         topic_derived=row.topic is None,
+        topic_filter=topics.shared(topics.fill(topic, variables), group),
         enabled=row.enabled,
         description=row.description,
         actions=row.actions,
@@ -287,6 +327,16 @@ def subscription_answer(
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+def status_answer(row: StatusRow | None) -> messages.ProductStatus | None:
+    """The status as clients see it; null before the first heartbeat."""
+    if row is None:
+        return None
+    fields = {
+        name: getattr(row, name) for name in messages.ProductStatus.__struct_fields__ if name != "instances"
+    }
+    return messages.ProductStatus(**fields, instances=row.counts())
 
 
 def _stats(row: SubscriptionRow) -> Stats:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import configs, docs, events, health, instances, products, revisions, sessions, subscriptions, tokens
+from . import (
+    configs,
+    docs,
+    events,
+    fleet,
+    health,
+    instances,
+    products,
+    revisions,
+    sessions,
+    subscriptions,
+    tokens,
+)
 
 if TYPE_CHECKING:
     from ..routing import Route
@@ -16,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *subscriptions.ROUTES,
     *instances.ROUTES,
     *revisions.ROUTES,
+    *fleet.ROUTES,
     *events.ROUTES,
     *products.ROUTES,
     *tokens.ROUTES,

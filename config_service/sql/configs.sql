@@ -2,6 +2,7 @@
 -- Everything of endpoint 1 in one row. Parameter: product id.
 select json_build_object(
     'product_id', p.id,
+    'variables', p.variables,
     'config', to_json(c),
     'subscriptions', coalesce(
         (select json_agg(s order by s.id) from mqtt_subscriptions s where s.mqtt_config_id = c.id), '[]'

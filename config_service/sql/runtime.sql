@@ -24,7 +24,10 @@ from products where id = $1;
 
 -- get_rollout --
 -- The desired revision, counts of the live instances by how far they are, and some of them, trouble first.
--- Parameters: product id, a revision of which to count who has not come so far, most instances to list.
+-- Counted anew where there are few of them, so that an instance that falls silent while the collector is away does
+-- not count; else the counts that the collector keeps, if they were made against what is desired now.
+-- Parameters: product id, a revision of which to count who has not come so far, most instances to list, how many
+-- are few.
 with desired as (
     select p.id as product_id, coalesce(c.revision, t.revision, 0) as revision,
         coalesce(c.published_revision, t.published_revision, 0) as published_revision,
@@ -36,6 +39,10 @@ with desired as (
     left join mqtt_configs c on c.product_id = p.id
     left join mqtt_config_tombstones t on t.product_id = p.id
     where p.id = $1
+), kept as (
+    select s.* from desired d join mqtt_connection_status s using (product_id)
+    where s.instances_live > $4::integer and s.desired_revision = d.revision
+        and s.desired_digest is not distinct from d.digest and $2::bigint in (0, d.revision)
 ), progress as (
     select i.instance_id, i.applied_revision, i.rejected_revision, i.rejected_error,
         case
@@ -51,7 +58,7 @@ with desired as (
         end as state
     from desired d join mqtt_instances i on i.product_id = d.product_id
     where i.state = 'live' and i.last_heartbeat_at > now() - 3 * i.interval_seconds * interval '1 second'
-), counts as (
+), counted as (
     select count(*) as total,
         count(*) filter (where state = 'applied') as applied,
         count(*) filter (where state = 'rejected') as rejected,
@@ -61,6 +68,14 @@ with desired as (
             where greatest(coalesce(applied_revision, 0), coalesce(rejected_revision, 0)) < $2::bigint
         ) as behind
     from progress
+    where not exists (select from kept)
+), counts as (
+    select instances_live as total, instances_applied as applied, instances_rejected as rejected,
+        instances_pending as pending, instances_drifted as drifted,
+        case when $2::bigint = 0 then 0 else instances_pending end as behind
+    from kept
+    union all
+    select total, applied, rejected, pending, drifted, behind from counted where not exists (select from kept)
 )
 select json_build_object(
     'product_id', d.product_id, 'desired_revision', d.revision, 'published_revision', d.published_revision,

@@ -2,6 +2,7 @@
 -- One page in order of id. Parameters: product id, after this id, how many.
 select json_build_object(
     'config', to_json(c),
+    'variables', p.variables,
     'subscriptions', coalesce(
         (
             select json_agg(s) from (
@@ -18,6 +19,7 @@ where p.id = $1;
 -- Parameters: product id, subscription id.
 select json_build_object(
     'config', to_json(c),
+    'variables', p.variables,
     'subscriptions', coalesce(
         (select json_agg(s) from mqtt_subscriptions s where s.mqtt_config_id = c.id and s.id = $2), '[]'
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..core.model import Write
 from .configs import Configs
+from .fleet import Fleet
 from .products import Products
 from .revisions import Revisions
 from .runtime import Runtime
@@ -14,7 +15,7 @@ from .transfer import Transfer
 __all__ = ["Usecases"]
 
 
-class Usecases(Products, Configs, Subscriptions, Revisions, Transfer, Runtime, Tokens):
+class Usecases(Products, Configs, Subscriptions, Revisions, Transfer, Runtime, Fleet, Tokens):
     """All use cases. Each raises UnavailableError without PostgreSQL, NotFoundError for an unknown id."""
 
     async def end_unused_key(self, product_id: int) -> None:

@@ -87,7 +87,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
             created_at=old.created_at if old else now,
             updated_at=now if self.changed or not old else old.updated_at,
         )
-        return subscription_answer(row, self.after.topics.prefix, self.after.topics.pattern)
+        return subscription_answer(row, self.after.topics, self.after.variables)
 
     def as_change(self, value: Any) -> Change[Any]:
         """What the caller is told."""

@@ -12,7 +12,16 @@ from ..core import rules
 from ..core.errors import Fault, InvalidInputError, NotFoundError, UnavailableError
 from ..core.inputs import PartialBrokerInput
 from ..core.model import Change, ConfigAnswer, MqttConfig
-from ..core.state import ConfigRow, Desired, State, SubscriptionRow, config_answer, subscription_answer
+from ..core.state import (
+    ConfigRow,
+    Desired,
+    State,
+    StatusRow,
+    SubscriptionRow,
+    config_answer,
+    status_answer,
+    subscription_answer,
+)
 from ..sealer import opened
 from ..store import MovedError
 from .base import Base, no_product
@@ -30,7 +39,8 @@ class _Stored(Struct, frozen=True):
     product_id: int
     config: ConfigRow | None
     subscriptions: list[SubscriptionRow]
-    status: messages.ProductStatus | None
+    variables: dict[str, str]
+    status: StatusRow | None
     last_revision: int
 
 
@@ -64,10 +74,10 @@ class Configs(Base):
             product_id=product_id,
             mqtt_config=config_answer(config),
             subscriptions=[
-                subscription_answer(row, config.topic_prefix, config.topic_pattern, live=live)
+                subscription_answer(row, config.topics, stored.variables, live=live)
                 for row in stored.subscriptions
             ],
-            status=stored.status if live else None,
+            status=status_answer(stored.status) if live else None,
             revision=config.revision,
         )
 

@@ -13,10 +13,11 @@ from mqtt_shared.logs import get_logger
 
 from ..core.errors import Fault, InvalidInputError, UnavailableError
 from ..core.model import Instance, InstanceProgress, Page, RejectionInfo, Rollout, RolloutCounts
+from ..core.state import StatusRow, status_answer
 from ..core.validation import MAX_FAULTS
 from .base import Base, no_product, page
 
-__all__ = ["RolloutRows", "Runtime"]
+__all__ = ["FEW", "RolloutRows", "Runtime"]
 
 log = get_logger(__name__)
 
@@ -24,11 +25,13 @@ _REPLY_SECONDS = 2.0
 # Also while no status message comes, because the collector is away or an instance goes stale.
 _LOOK_SECONDS = 0.5
 _LISTED = 200
+FEW = 1000
+"""So many instances are counted anew for a rollout, which takes about a millisecond."""
 
 
 class _Status(Struct, frozen=True):
     product_id: int
-    status: messages.ProductStatus | None
+    status: StatusRow | None
 
 
 class _InstanceRow(Struct, frozen=True):
@@ -96,7 +99,7 @@ class Runtime(Base):
         found = await self._store.one("get_status", _Status, product_id)
         if found is None:
             raise no_product(product_id)
-        return found.status or messages.ProductStatus(product_id=product_id)
+        return status_answer(found.status) or messages.ProductStatus(product_id=product_id)
 
     async def list_instances(self, product_id: int, limit: int, cursor: str | None) -> Page[Instance]:
         """One page in order of `instance_id`."""
@@ -130,7 +133,7 @@ class Runtime(Base):
                     continue
 
     async def _rollout(self, product_id: int, revision: int, limit: int) -> RolloutRows:
-        found = await self._store.one("get_rollout", RolloutRows, product_id, revision, limit)
+        found = await self._store.one("get_rollout", RolloutRows, product_id, revision, limit, FEW)
         if found is None:
             raise no_product(product_id)
         return found

@@ -20,13 +20,14 @@ __all__ = ["Subscriptions"]
 
 class _Stored(Struct, frozen=True):
     config: ConfigRow | None
+    variables: dict[str, str]
     subscriptions: list[SubscriptionRow]
 
     def answers(self, *, live: bool) -> list[Subscription]:
         if self.config is None:
             return []
-        prefix, pattern = self.config.topic_prefix, self.config.topic_pattern
-        return [subscription_answer(row, prefix, pattern, live=live) for row in self.subscriptions]
+        topics = self.config.topics
+        return [subscription_answer(row, topics, self.variables, live=live) for row in self.subscriptions]
 
 
 class Subscriptions(Base):

@@ -15,6 +15,7 @@ __all__ = [
     "covers",
     "derive",
     "faults",
+    "fill",
     "is_shared",
     "matches",
     "overlap",
@@ -55,6 +56,11 @@ def substitute(template: str, values: Mapping[str, str]) -> str:
     if missing := [name for name in variables(template) if name not in values]:
         raise UnknownVariableError(missing)
     return _VARIABLE.sub(lambda match: values[match[1]], template)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """As `substitute`, but a variable without a value stays, in its braces."""
+    return _VARIABLE.sub(lambda match: values.get(match[1], match[0]), template)
 
 
 def derive(prefix: str, pattern: str, name: str) -> str:

@@ -1,0 +1,30 @@
+-- list_fleet --
+-- One page of products at a glance, in order of id. `minutes`: messages received, by how many whole minutes ago.
+-- Parameters: after this id, how many, only these ids (null: all).
+with listed as materialized (
+    select * from products
+    where id > $1 and ($3::integer[] is null or id = any($3))
+    order by id limit $2
+)
+select coalesce(
+    json_agg(
+        json_build_object(
+            'product_id', p.id, 'name', p.name, 'description', p.description, 'configured', c.id is not null,
+            'desired_revision', coalesce(c.revision, t.revision, 0),
+            'published_revision', coalesce(c.published_revision, t.published_revision, 0),
+            'status', to_json(s), 'minutes', coalesce(m.minutes, '{}')
+        ) order by p.id
+    ), '[]'
+)
+from listed p
+left join mqtt_configs c on c.product_id = p.id
+left join mqtt_config_tombstones t on t.product_id = p.id
+left join mqtt_connection_status s on s.product_id = p.id
+left join lateral (
+    select json_object_agg(
+        (extract(epoch from date_trunc('minute', now()) - at) / 60)::integer, received
+    ) as minutes
+    from mqtt_metrics_minute
+    where product_id = p.id and subscription_id = 0
+        and at >= date_trunc('minute', now()) - interval '30 minutes' and at < date_trunc('minute', now())
+) m on true;
