@@ -16,6 +16,7 @@ from mqtt_shared.event import Event
 from mqtt_shared.logs import get_logger
 from mqtt_shared.outgoing import InvalidActionError, rendered
 
+from .core.configuration import words
 from .core.counters import CounterBook, Outcome
 from .core.steps import Step, Steps, retry_delay
 from .core.throttle import Throttle
@@ -40,7 +41,6 @@ _HURRY_SECONDS = 3.0
 _SLOW_SECONDS = 1.0
 _PROBE_SECONDS = 5.0
 _NOT_TRIED = "not tried: the actions of the subscription did not end in time, and too many messages waited"
-_MOST_WORDS = 2000
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -133,8 +133,8 @@ class Attempts:
             return _Fault("cancelled", permanent=False)
         except TimeoutError as error:
             timed_out = limit is not None and limit.expired()
-            words = f"took longer than {step.timeout_seconds:g} s" if timed_out else _words(error)
-            return _Fault(redacted(words, routing.secrets.values()), permanent=False)
+            said = f"took longer than {step.timeout_seconds:g} s" if timed_out else _words(error)
+            return _Fault(redacted(said, routing.secrets.values()), permanent=False)
         except (PermanentActionError, InvalidActionError) as error:
             return _Fault(redacted(_words(error), routing.secrets.values()), permanent=True)
         except Exception as error:
@@ -153,7 +153,11 @@ class Attempts:
 
 
 def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        # A handler's own class of errors may fail at telling itself.
+        return type(error).__name__
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
@@ -168,7 +172,7 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
         )
         for form in written:
             text = text.replace(form, "***")
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:_MOST_WORDS]
+    return words(text)
 
 
 class Runner:

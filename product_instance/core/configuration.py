@@ -23,8 +23,10 @@ _MOST_WORDS = 2000
 
 
 def words(text: str) -> str:
-    """A text as a heartbeat can carry it."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:_MOST_WORDS]
+    """A text as a heartbeat or a dead letter can carry it."""
+    # Half a surrogate pair, as names of files may have, is no UTF-8.
+    good = text.encode("utf-8", "replace").decode()
+    return good.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:_MOST_WORDS]
 
 
 class RejectedError(Exception):

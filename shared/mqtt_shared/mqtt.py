@@ -173,6 +173,8 @@ class Connection:
             self._release()
             raise
         self._attempt.stage = "connected"
+        # paho looks once a tick: a second early, a silent broker is found within two keep-alives.
+        self._paho._keepalive = max(1, self._paho._keepalive - 1)
         self._schedule_tick()
 
     async def _connect(self) -> None:

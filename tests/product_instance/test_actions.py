@@ -120,7 +120,15 @@ async def test_what_fails_for_good_becomes_a_dead_letter_without_secrets(
     @instance.action("hopeless")
     async def hopeless(_event: Any, _action: Any) -> None:
         ran.append("hopeless")
-        raise PermanentActionError("never")
+        raise PermanentActionError("never \udcff")
+
+    class MuteError(PermanentActionError):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    @instance.action("mute")
+    async def mute(_event: Any, _action: Any) -> None:
+        raise MuteError
 
     @instance.action("last")
     def last(_event: Any, _action: Any) -> None:
@@ -135,6 +143,7 @@ async def test_what_fails_for_good_becomes_a_dead_letter_without_secrets(
             {"type": "http_webhook", "config": {"url": "{{ payload.nobody }}"}, **QUICK},
             {"type": "slow", "timeout_seconds": 0.1, "retries": 0},
             {"type": "nobody_has_this", **QUICK},
+            {"type": "mute"},
             {"type": "last"},
         ]
 
@@ -149,7 +158,7 @@ async def test_what_fails_for_good_becomes_a_dead_letter_without_secrets(
         await mqtt.publish(f"{topic}/a", b'{"x": 1}', qos=1)
         await eventually(lambda: received(instance) == 1)
         counters = instance.heartbeat().counters["1"]
-        assert (counters.actions_executed, counters.actions_failed) == (1, 6)
+        assert (counters.actions_executed, counters.actions_failed) == (1, 7)
         assert ran == ["hopeless", "last"]
         assert [path for path, _, _ in server.requests] == ["/moved"]
         found = await letters(control)
@@ -160,7 +169,9 @@ async def test_what_fails_for_good_becomes_a_dead_letter_without_secrets(
             (3, "http_webhook", 1),
             (4, "slow", 1),
             (5, "nobody_has_this", 1),
+            (6, "mute", 1),
         ]
+        assert (found[1].error, found[6].error) == ("never ?", "MuteError")
         assert found[0].error == "cannot use ***"
         assert "redirects are not followed" in found[2].error
         assert "payload.nobody is undefined" in found[3].error

@@ -669,9 +669,9 @@ async def test_another_client_of_the_same_id_takes_over(mosquitto: Mosquitto) ->
 
 async def test_a_half_open_connection_is_noticed() -> None:
     async with ScriptedBroker(ACCEPTED) as server:
-        one = connection(server, keep_alive=1)
+        one = connection(server, keep_alive=3)
         await one.open()
-        assert (await asyncio.wait_for(one.lost(), 10)).error == "Broker not responding"
+        assert (await asyncio.wait_for(one.lost(), 2 * 3)).error == "Broker not responding"
         await eventually(server.left.is_set)
         assert server.received[1:] == [b"\xc0\x00", b""]
         await one.close()

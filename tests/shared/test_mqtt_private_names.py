@@ -22,7 +22,7 @@ METHODS = {
     "_send_pubrec": ["self", "mid"],
     "_handle_pubrel": ["self"],
 }
-ATTRIBUTES = ("_in_messages", "_in_packet", "_ping_t")
+ATTRIBUTES = ("_in_messages", "_in_packet", "_keepalive", "_ping_t")
 
 
 def source(function: Any) -> str:
