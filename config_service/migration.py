@@ -50,7 +50,7 @@ class OlderDatabaseError(SchemaError):
         )
 
 
-def upgrade(database_url: str) -> None:
+def upgrade(database_url: str, version: str = "head") -> None:
     """Bring the database to the newest version. Safe when several replicas do it at once.
 
     Blocks; runs a loop of its own in a thread, so it may be called with or without a running one.
@@ -59,7 +59,7 @@ def upgrade(database_url: str) -> None:
         NewerDatabaseError: the database is newer than this code; nothing was changed.
         OSError, sqlalchemy.exc.DBAPIError: the server does not take the connection or the statements.
     """
-    _run(database_url, _upgrade)
+    _run(database_url, lambda connection: _upgrade(connection, version))
 
 
 def check(database_url: str) -> None:
@@ -86,13 +86,13 @@ async def _connected(database_url: str, work: Callable[[Connection], None]) -> N
         await engine.dispose()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, version: str) -> None:
     # Held until the transaction ends: the second replica then finds nothing left to do.
     connection.execute(_LOCK)
     config = _config()
     _refuse_newer(connection, ScriptDirectory.from_config(config))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, version)
 
 
 def _check(connection: Connection) -> None:

@@ -42,8 +42,12 @@ class Collector:
         self.metrics.waiting.set_function(lambda: len(self.buffer))
         drops = Drops(self.metrics)
         self.consumer = Consumer(settings, self.buffer, drops, self.metrics)
-        self.flusher = Flusher(self.buffer, store, self.consumer.publish, drops, self.metrics)
-        self.sweeper = Sweeper(store, self._hearing, self.consumer.publish, settings.retention, self.metrics)
+        self.flusher = Flusher(
+            self.buffer, store, self.consumer.publish, self.consumer.acknowledge, drops, self.metrics
+        )
+        self.sweeper = Sweeper(
+            store, self.flusher.cache, self._hearing, self.consumer.publish, settings.retention, self.metrics
+        )
 
     def down(self) -> dict[str, str]:
         """What is down, and why; empty when all is well."""

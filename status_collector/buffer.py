@@ -8,29 +8,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from .core.fold import fold, join
 from .core.model import BootKey, Heard
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    Acknowledge = Callable[[], Awaitable[None]]
-
 __all__ = ["Batch", "Buffer"]
 
 
 class Batch(Struct):
-    """Values, and how to acknowledge each once it is committed.
+    """Values, and the reply subject that acknowledges each once it is committed.
 
     Only the newest message of a boot is acknowledged: the stream keeps no older one.
     """
 
     heard: dict[BootKey, Heard] = field(default_factory=dict[BootKey, Heard])
-    acknowledge: dict[BootKey, Acknowledge] = field(default_factory=dict[BootKey, "Acknowledge"])
+    acknowledge: dict[BootKey, str] = field(default_factory=dict[BootKey, str])
 
 
 class Buffer:
@@ -46,7 +40,7 @@ class Buffer:
     def __len__(self) -> int:
         return len(self._batch.heard)
 
-    def put(self, heard: Heard, acknowledge: Acknowledge) -> bool:
+    def put(self, heard: Heard, acknowledge: str) -> bool:
         """Add one; false when there is no room, and then the stream delivers it again later."""
         batch, key = self._batch, heard.key
         known = batch.heard.get(key)

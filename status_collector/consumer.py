@@ -25,9 +25,10 @@ from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import MalformedMessageError, StatusChanged, encode
 
 from .core.check import ForeignHeartbeatError, check
-from .core.fold import hear
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
@@ -42,7 +43,7 @@ __all__ = ["CONSUMER", "MAX_UNACKNOWLEDGED", "Consumer"]
 log = get_logger(__name__)
 
 CONSUMER = "status-collector"
-MAX_UNACKNOWLEDGED = 50_000
+MAX_UNACKNOWLEDGED = 20_000
 """Delivered and not committed, of all collectors together: the stream delivers no more then."""
 _LOOK_SECONDS = 0.5
 _TOLERATED_LAG = 1_000
@@ -77,6 +78,7 @@ class Consumer:
         self._client: Client | None = None
         self._subscription: Subscription | None = None
         self._made = False
+        self._received_since = 0
 
     async def run(self, nats_url: str) -> None:
         """Connect, and keep the stream, the consumer and the subscription in being for ever."""
@@ -127,9 +129,12 @@ class Consumer:
             await self._make(client)
             return
         lag: int = info.num_pending or 0
+        received, self._received_since = self._received_since, 0
         self._metrics.lag.set(lag)
         self._metrics.unacknowledged.set(info.num_ack_pending or 0)
-        self.hearing = lag <= _TOLERATED_LAG if self.hearing else lag == 0
+        # What is worked off within two seconds at the present pace is no backlog.
+        tolerated = max(_TOLERATED_LAG, received * 2 / _LOOK_SECONDS)
+        self.hearing = lag <= (tolerated if self.hearing else tolerated / 10)
         if self.problem is not None:
             log.info("heartbeats come through", lag=lag)
         self.problem = None
@@ -188,24 +193,29 @@ class Consumer:
         return cast("Any", client).jetstream(timeout=3)
 
     async def _received(self, message: Msg) -> None:
+        self._received_since += 1
         self._metrics.received.inc()
+        subject, reply = message.subject, message.reply
         try:
-            beat = check(message.subject, message.data, datetime.now(UTC))
+            heard = check(subject, message.data, time.monotonic(), datetime.now(UTC))
         except MalformedMessageError as error:
-            await self._drop("malformed", message, str(error))
+            await self._drop("malformed", subject, reply, str(error))
         except ForeignHeartbeatError as error:
-            await self._drop("foreign", message, str(error))
+            await self._drop("foreign", subject, reply, str(error))
         else:
-            if not self._buffer.put(hear(beat, time.monotonic()), lambda: _acknowledge(message)):
+            # Only the reply subject is kept: the message itself would hold its bytes.
+            if not self._buffer.put(heard, reply):
                 self._drops.count("buffer_full", "buffer", "the stream will deliver it again")
 
-    async def _drop(self, reason: str, message: Msg, detail: str) -> None:
+    async def _drop(self, reason: str, subject: str, reply: str, detail: str) -> None:
         # The boot's part of the subject is left out: a source is an instance, however often it starts.
-        self._drops.count(reason, message.subject.rpartition(".")[0], detail)
-        await _acknowledge(message)
+        self._drops.count(reason, subject.rpartition(".")[0], detail)
+        await self.acknowledge([reply])
 
-
-async def _acknowledge(message: Msg) -> None:
-    # An acknowledgement that is lost costs one more delivery, which adds nothing.
-    with contextlib.suppress(*_FAULTS):
-        await message.ack()
+    async def acknowledge(self, replies: Iterable[str]) -> None:
+        """Tell the stream what is committed. One that is lost costs one more delivery, which adds nothing."""
+        client = self._client
+        assert client is not None
+        with contextlib.suppress(*_FAULTS):
+            for reply in replies:
+                await client.publish(reply)  # empty: acknowledged

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from mqtt_shared.logs import get_logger
-from mqtt_shared.messages import Counters, StatusChanged
+from mqtt_shared.messages import StatusChanged
 
+from .cache import Cache, Known
 from .core.history import Minute, minute_of
-from .core.merge import add, merge, without
-from .core.model import Change, Heard, InstanceKey, Status
+from .core.merge import Sum, merge, without
+from .core.model import BootKey, Change, Counters, Heard, InstanceKey, Status, StoredBoot
 from .errors import RefusedError, UnavailableError
 from .recompute import recompute, with_totals
+from .store import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -32,6 +34,8 @@ __all__ = ["Flusher"]
 log = get_logger(__name__)
 
 _RETRY_SECONDS = 0.5
+_MOST_CACHED = 150_000
+_MOST_SUBSCRIPTIONS = 500_000
 
 
 class Flushed(Struct):
@@ -52,15 +56,19 @@ class Flusher:
         buffer: Buffer,
         store: Store,
         publish: Callable[[StatusChanged], Awaitable[None]],
+        acknowledge: Callable[[Iterable[str]], Awaitable[None]],
         drops: Drops,
         metrics: Metrics,
     ) -> None:
+        self._acknowledge = acknowledge
         self._buffer = buffer
         self._store = store
         self._publish = publish
         self._drops = drops
         self._metrics = metrics
         self._one_at_a_time = asyncio.Lock()
+        self._subscriptions: dict[int, int] = {}
+        self.cache = Cache(_MOST_CACHED)
 
     async def run(self, interval_seconds: float) -> None:
         """Flush for ever."""
@@ -87,8 +95,7 @@ class Flusher:
                 self._failed(str(error))
                 return False
             self._succeeded(len(batch.heard), time.monotonic() - started)
-            for acknowledge in batch.acknowledge.values():
-                await acknowledge()
+            await self._acknowledge(batch.acknowledge.values())
             self._buffer.done()
         await self._tell(flushed)
         return True
@@ -127,23 +134,67 @@ class Flusher:
         flushed = Flushed()
         async with self._store.transaction() as transaction:
             statuses = await transaction.lock(each.key.product_id for each in heard)
-            owners = await transaction.owners({key for each in heard for key in each.counters})
-            known = list(_own(heard, statuses, owners, flushed))
+            owners = await self._owners(transaction, {key for each in heard for key in each.counters})
+            own = list(_own(heard, statuses, owners, flushed))
+            known = await self._known(transaction, own, statuses)
             now = await transaction.clock()
-            changes = await _merged(transaction, known, now)
-            await transaction.write(changes)
-            gained = _by_subscription(changes, owners)
-            existing = await transaction.add_to_subscriptions(gained)
+            changes = await _merged(transaction, own, known, now)
+            written = await transaction.write(changes, known)
+            gained, in_products = _sums(changes, owners)
+            totals = await transaction.add_to_subscriptions(gained)
             recomputed = await recompute(transaction, statuses, changes, now)
             await transaction.add_to_minutes(
                 [
-                    *_product_minutes(changes, recomputed, now),
-                    *_subscription_minutes(gained, owners, existing, now),
+                    *_product_minutes(in_products, recomputed, now),
+                    *_subscription_minutes(gained, owners, totals, now),
                 ]
             )
-            totals = await transaction.subscription_totals(existing)
             flushed.changed = with_totals(recomputed, totals, owners)
+        self._committed(statuses, transaction.writer, recomputed, written)
         return flushed
+
+    async def _owners(self, transaction: Transaction, subscriptions: set[int]) -> dict[int, int]:
+        """The product of each subscription that exists or did; that never changes."""
+        unknown = subscriptions - self._subscriptions.keys()
+        if unknown:
+            if len(self._subscriptions) > _MOST_SUBSCRIPTIONS:
+                self._subscriptions = {}
+                unknown = subscriptions
+            self._subscriptions |= await transaction.owners(unknown)
+        return self._subscriptions
+
+    async def _known(
+        self, transaction: Transaction, heard: Iterable[Heard], statuses: Mapping[int, Status]
+    ) -> dict[InstanceKey, Known]:
+        """How the instances are stored: from memory, where that is proven to be right, else read."""
+        wanted: dict[int, set[str]] = defaultdict(set)
+        for each in heard:
+            wanted[each.heartbeat.product_id].add(each.heartbeat.instance_id)
+        known: dict[InstanceKey, Known] = {}
+        unknown: list[InstanceKey] = []
+        for product_id, names in wanted.items():
+            kept = self.cache.instances(product_id, statuses[product_id].writer)
+            for name in names:
+                if (one := kept.get(name)) is None:
+                    unknown.append(InstanceKey(product_id, name))
+                else:
+                    known[InstanceKey(product_id, name)] = one
+        if unknown:
+            known |= await transaction.instances(unknown)
+        return known
+
+    def _committed(
+        self,
+        statuses: Mapping[int, Status],
+        writer: int,
+        told: Iterable[StatusChanged],
+        written: Mapping[InstanceKey, Known],
+    ) -> None:
+        by_product: dict[int, dict[str, Known | None]] = {each.product_id: {} for each in told}
+        for key, known in written.items():
+            by_product[key.product_id][key.instance_id] = known
+        for product_id, changed in by_product.items():
+            self.cache.committed(product_id, statuses[product_id].writer, writer, changed)
 
 
 def _own(
@@ -162,44 +213,68 @@ def _own(
         yield without(each, foreign)
 
 
-async def _merged(transaction: Transaction, heard: Iterable[Heard], now: datetime) -> list[Change]:
+async def _merged(
+    transaction: Transaction,
+    heard: Iterable[Heard],
+    known: Mapping[InstanceKey, Known],
+    now: datetime,
+) -> list[Change]:
     """The changes of the instances that change, ordered by key."""
     groups: dict[InstanceKey, list[Heard]] = defaultdict(list)
+    others: list[BootKey] = []
     for each in heard:
-        groups[each.key.instance].append(each)
-    instances = await transaction.instances(list(groups))
-    boots = await transaction.boots([each.key for group in groups.values() for each in group])
+        key = each.key
+        groups[key.instance].append(each)
+        stored = known.get(key.instance)
+        if stored is None or stored.instance.boot_id != key.boot_id:
+            others.append(key)
+    former: dict[InstanceKey, dict[str, StoredBoot]] = defaultdict(dict)
+    for key, boot in (await transaction.boots(others)).items():
+        former[key.instance][key.boot_id] = boot
     clock = time.monotonic()
-    changes = (
-        merge(key, instances.get(key), boots.get(key, {}), group, now, clock) for key, group in groups.items()
-    )
-    return [change for change in changes if change.boots]
+    changes: list[Change] = []
+    for key, group in groups.items():
+        stored = known.get(key)
+        boots = former.get(key, {})
+        if stored is not None:
+            boots[stored.instance.boot_id] = StoredBoot(stored.seq, unpack(stored.packed))
+        change = merge(key, stored.instance if stored else None, boots, group, now, clock)
+        if change.boots:
+            changes.append(change)
+    return changes
 
 
-def _by_subscription(changes: Iterable[Change], owners: Mapping[int, int]) -> dict[int, Counters]:
-    """What each subscription that still exists gained; the rest stands in the total of the product only."""
-    gained: dict[int, Counters] = {}
+def _sums(
+    changes: Iterable[Change], owners: Mapping[int, int]
+) -> tuple[dict[int, Counters], dict[int, Counters]]:
+    """What each subscription and each product gained.
+
+    What one that no longer exists counted stands in the total of the product only.
+    """
+    by_subscription: dict[int, Sum] = defaultdict(Sum)
+    by_product: dict[int, Sum] = defaultdict(Sum)
     for change in changes:
         for subscription, counted in change.gained.items():
             if subscription in owners:
-                gained[subscription] = add(gained.get(subscription, Counters()), counted)
-    return gained
+                by_subscription[subscription].add(counted)
+            else:
+                by_product[change.key.product_id].add(counted)
+    gained = {key: each.counters() for key, each in by_subscription.items()}
+    for subscription, counted in gained.items():
+        by_product[owners[subscription]].add(counted)
+    return gained, {key: each.counters() for key, each in by_product.items()}
 
 
 def _product_minutes(
-    changes: Iterable[Change], recomputed: Iterable[StatusChanged], now: datetime
+    in_products: Mapping[int, Counters], recomputed: Iterable[StatusChanged], now: datetime
 ) -> Iterable[Minute]:
     """Of each product that was heard, also when it counted nothing: its instances were connected."""
-    totals: dict[int, Counters] = defaultdict(Counters)
-    for change in changes:
-        totals[change.key.product_id] = add(totals[change.key.product_id], change.total)
     for each in recomputed:
-        connected = each.status.instances.connected if each.status.instances else 0
         yield Minute(
             product_id=each.product_id,
             at=minute_of(now),
-            counted=totals[each.product_id],
-            connected_instances=connected,
+            counted=in_products.get(each.product_id, Counters()),
+            connected_instances=each.status.instances.connected if each.status.instances else 0,
         )
 
 

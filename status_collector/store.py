@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
-from msgspec import json, structs
+from msgspec import msgpack, structs
 
-from mqtt_shared.messages import Counters, InstanceCounts, SubscriptionTotals
+from mqtt_shared.messages import InstanceCounts, SubscriptionTotals
 
 from . import sql
+from .cache import Known
+from .core.check import canonical
 from .core.history import buckets
 from .core.liveness import MISSED_INTERVALS
-from .core.model import BootKey, Change, Desired, Instance, InstanceKey, Live, Status, StoredBoot
+from .core.model import BootKey, Change, Counters, Desired, Instance, InstanceKey, Live, Status, StoredBoot
 from .errors import RefusedError, StoreError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from .core.history import Minute
-    from .core.model import Happened
+    from .core.model import Happened, Heard
 
 __all__ = ["Store", "Transaction"]
 
@@ -38,7 +41,8 @@ _MISSING = (
     _asyncpg.UndefinedColumnError,
     _asyncpg.UndefinedFunctionError,
 )
-_counters = json.Decoder(dict[int, Counters])
+_msgpack = msgpack.Encoder()
+_packed = msgpack.Decoder(dict[int, tuple[int, int, int, datetime | None, list[int]]])
 
 
 class Store:
@@ -111,6 +115,8 @@ class Transaction:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self.writer = random.getrandbits(62)
+        """Stands in the status of each product whose instances it changes."""
 
     async def clock(self) -> datetime:
         """The moment, on the clock that all collectors share."""
@@ -135,19 +141,20 @@ class Transaction:
         rows = await self._rows("owners", list(subscriptions))
         return {row[0]: row[1] for row in rows}
 
-    async def instances(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, Instance]:
+    async def instances(self, keys: Sequence[InstanceKey]) -> dict[InstanceKey, Known]:
         """The stored instances among `keys`."""
-        return _instances(await self._rows("instances", *_columns(keys, 2)))
-
-    async def boots(self, keys: Sequence[BootKey]) -> dict[InstanceKey, dict[str, StoredBoot]]:
-        """The stored boots among `keys`."""
-        found: dict[InstanceKey, dict[str, StoredBoot]] = {}
-        for row in await self._rows("boots", *_columns(keys, 3)):
-            key = InstanceKey(row["product_id"], row["instance_id"])
-            found.setdefault(key, {})[row["boot_id"]] = StoredBoot(
-                row["seq"], _counters.decode(row["counters"])
+        rows = await self._rows("instances", *_columns(keys, 2))
+        return {
+            InstanceKey(row["product_id"], row["instance_id"]): Known(
+                _struct(Instance, row), row["seq"], row["counters"] or b"\x80", 0
             )
-        return found
+            for row in rows
+        }
+
+    async def boots(self, keys: Sequence[BootKey]) -> dict[BootKey, StoredBoot]:
+        """The former boots among `keys`."""
+        rows = await self._rows("boots", *_columns(keys, 3)) if keys else []
+        return {BootKey(*row[:3]): StoredBoot(row["seq"], unpack(row["counters"])) for row in rows}
 
     async def live(self, product_ids: Iterable[int]) -> dict[int, Live]:
         """What the status shows of single live instances."""
@@ -161,36 +168,63 @@ class Transaction:
         names = InstanceCounts.__struct_fields__
         return {row["product_id"]: InstanceCounts(**{name: row[name] for name in names}) for row in rows}
 
-    async def write(self, changes: Iterable[Change]) -> None:
-        """Store boots and instances, and add to the totals of instances."""
-        ordered = sorted(changes, key=lambda change: change.key)
-        boots = [
-            (*c.key, boot_id, b.seq, _text(b.counters)) for c in ordered for boot_id, b in c.boots.items()
-        ]
+    async def write(
+        self, changes: Iterable[Change], known: Mapping[InstanceKey, Known]
+    ) -> dict[InstanceKey, Known]:
+        """Store boots and instances, and tell how the changed instances are stored now.
+
+        known: how they are stored; one that is left out is not there.
+        """
+        written: dict[InstanceKey, Known] = {}
+        boots: list[tuple[Any, ...]] = []
+        anew: list[tuple[Any, ...]] = []
+        beats: list[tuple[Any, ...]] = []
+        counts: list[tuple[Any, ...]] = []
+        for change in changes:
+            key, after, before = change.key, change.after, known.get(change.key)
+            boots += (
+                (*key, boot_id, boot.seq, pack(boot.counters))
+                for boot_id, boot in change.boots.items()
+                if after is None or boot_id != after.boot_id
+            )
+            if after is None:
+                continue
+            now = written[key] = _known(change, after, before)
+            if change.current is None:
+                counts.append((*key, now.seq, now.packed, *_counts(after.total)))
+            elif before is None or before.shape != now.shape:
+                anew.append(_instance_row(change.current, key, after, now.packed))
+            else:
+                beat, heard_at = change.current.heartbeat, after.last_heartbeat_at
+                beats.append((*key, now.seq, beat.sent_at, heard_at, now.packed, *_counts(after.total)))
         await self._many("write_boots", boots, 5)
-        await self._many("write_instances", [_instance_row(c) for c in ordered if c.current], 28)
-        rest = [(*c.key, *_counts(c.total)) for c in ordered if not c.current and c.gained]
-        await self._many("add_to_instances", rest, 6)
+        await self._many("write_instances", anew, 28)
+        await self._many("beat_instances", beats, 10)
+        await self._many("count_for_instances", counts, 8)
+        return written
 
-    async def add_to_subscriptions(self, gained: Mapping[int, Counters]) -> set[int]:
-        """Add to the totals of the subscriptions that still exist, and tell which those are."""
+    async def add_to_subscriptions(self, gained: Mapping[int, Counters]) -> dict[int, SubscriptionTotals]:
+        """Add to the totals of the subscriptions that still exist, and tell those."""
         if not gained:
-            return set()
-        existing = {row[0] for row in await self._rows("lock_subscriptions", list(gained))}
-        rows = [(key, *_counts(counted)) for key, counted in sorted(gained.items())]
-        await self._many("add_to_subscriptions", rows, 5)
-        return existing
-
-    async def subscription_totals(self, ids: Iterable[int]) -> dict[int, SubscriptionTotals]:
-        """The totals of subscriptions, as this transaction sees them."""
-        rows = await self._rows("subscription_totals", list(ids))
-        return {row["id"]: SubscriptionTotals(**{name: row[name] for name in _COUNTED}) for row in rows}
+            return {}
+        await self._connection.fetch(_FLUSH["lock_subscriptions"], list(gained))
+        columns = _columns([(key, *_counts(counted)) for key, counted in sorted(gained.items())], 5)
+        rows = await self._rows("add_to_subscriptions", *columns)
+        return {
+            row[0]: SubscriptionTotals(
+                messages_received=row[1],
+                actions_executed=row[2],
+                actions_failed=row[3],
+                last_message_at=row[4],
+            )
+            for row in rows
+        }
 
     async def write_statuses(self, statuses: Mapping[int, Status], now: datetime) -> None:
         """Store the status of locked products."""
         rows = [(product_id, *_status_row(status)) for product_id, status in sorted(statuses.items())]
         if rows:
-            await self._connection.execute(_FLUSH["write_statuses"], *_columns(rows, 24), now)
+            await self._connection.execute(_FLUSH["write_statuses"], *_columns(rows, 24), now, self.writer)
 
     async def add_activity(self, happened: Iterable[tuple[InstanceKey, Happened]], now: datetime) -> None:
         """Note what happened to instances of locked products."""
@@ -266,7 +300,7 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
 def _struct(kind: Any, row: Any) -> Any:
     found = dict(row)
     if found["broker_info"] is not None:
-        found["broker_info"] = json.decode(found["broker_info"])
+        found["broker_info"] = canonical(found["broker_info"].encode())
     return kind(**{name: found[name] for name in kind.__struct_fields__ if name in found}, **_total(found))
 
 
@@ -285,11 +319,8 @@ def _status(row: Any) -> Status:
         _struct(Status, row),
         instances=InstanceCounts(**counts),
         desired=Desired(row["desired_revision"], row["desired_digest"]),
+        writer=row["writer"],
     )
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else json.encode(value).decode()
 
 
 def _counts(counted: Counters) -> tuple[int, int, int, datetime | None]:
@@ -311,7 +342,7 @@ def _status_row(status: Status) -> tuple[Any, ...]:
         *_counts(status.total),
         status.subscribed_topics_count,
         status.client_id,
-        _text(status.broker_info),
+        status.broker_info,
         *structs.astuple(status.instances),
         status.desired.revision,
         status.desired.digest,
@@ -333,13 +364,68 @@ def _minute_row(minute: Minute) -> tuple[Any, ...]:
     )
 
 
-def _instance_row(change: Change) -> tuple[Any, ...]:
-    assert change.current is not None
-    assert change.after is not None
-    beat, stored = change.current.heartbeat, change.after
-    rejected = (beat.rejected.revision, beat.rejected.error) if beat.rejected else (None, None)
+def _known(change: Change, after: Instance, before: Known | None) -> Known:
+    boot = change.boots.get(after.boot_id)
+    if boot is None:
+        assert before is not None
+        seq, packed = before.seq, before.packed
+    else:
+        seq, packed = boot.seq, pack(boot.counters)
+    if change.current is None:
+        return Known(after, seq, packed, before.shape if before else 0)
+    return Known(after, seq, packed, _shape(change.current, after))
+
+
+def _shape(heard: Heard, after: Instance) -> int:
+    """A hash of all that most heartbeats leave as it is."""
+    beat = heard.heartbeat
+    return hash(
+        (
+            after.state,
+            after.boot_id,
+            after.interval_seconds,
+            after.connected,
+            after.connected_since,
+            after.client_id,
+            after.broker_info,
+            after.connection_error,
+            after.subscribed_topics_count,
+            after.applied_revision,
+            after.applied_digest,
+            after.rejected_revision,
+            after.rejected_error,
+            beat.started_at,
+            beat.version,
+            beat.host,
+            beat.key_id,
+            heard.action_types,
+        )
+    )
+
+
+def pack(counters: Mapping[int, Counters]) -> bytes:
+    """Counters as they are stored."""
+    return _msgpack.encode({key: (*_counts(each), each.latency) for key, each in counters.items()})
+
+
+def unpack(packed: bytes) -> dict[int, Counters]:
+    """Counters as they were stored."""
+    return {
+        key: Counters(
+            messages_received=each[0],
+            actions_executed=each[1],
+            actions_failed=each[2],
+            last_message_at=each[3],
+            latency=each[4],
+        )
+        for key, each in _packed.decode(packed).items()
+    }
+
+
+def _instance_row(heard: Heard, key: InstanceKey, stored: Instance, packed: bytes) -> tuple[Any, ...]:
+    beat = heard.heartbeat
     return (
-        *change.key,
+        *key,
         stored.state,
         beat.boot_id,
         beat.seq,
@@ -352,14 +438,15 @@ def _instance_row(change: Change) -> tuple[Any, ...]:
         beat.connected,
         beat.connected_since,
         beat.client_id,
-        _text(beat.broker_info),
+        heard.broker_info,
         beat.connection_error,
         beat.applied_revision,
         beat.applied_digest,
-        *rejected,
+        stored.rejected_revision,
+        stored.rejected_error,
         beat.subscribed_topics_count,
-        _text(beat.latency),
-        _text(beat.action_types),
+        heard.action_types,
         beat.key_id,
-        *_counts(change.total),
+        packed,
+        *_counts(stored.total),
     )

@@ -16,10 +16,12 @@ from .errors import StoreError
 from .recompute import recompute
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from mqtt_shared.messages import StatusChanged
 
+    from .cache import Cache, Known
+    from .core.model import InstanceKey, Status
     from .metrics import Metrics
     from .settings import Retention
     from .store import Store
@@ -63,12 +65,14 @@ class Sweeper:
     def __init__(
         self,
         store: Store,
+        cache: Cache,
         hearing: Callable[[], bool],
         publish: Callable[[StatusChanged], Awaitable[None]],
         retention: Retention,
         metrics: Metrics,
     ) -> None:
         self._store = store
+        self._cache = cache
         self._hearing = hearing
         self._publish = publish
         self._retention = retention
@@ -127,9 +131,11 @@ class Sweeper:
         async with self._store.transaction() as transaction:
             products = await transaction.moved(None if all_of_them else _LOOK_BACK_SECONDS)
             changed: list[StatusChanged] = []
+            statuses: dict[int, Status] = {}
             if products:
                 statuses = await transaction.lock(products)
                 changed = await recompute(transaction, statuses, [], await transaction.clock())
+        self._committed(statuses, transaction.writer, changed)
         if all_of_them:
             self._comparing.done()
         return changed
@@ -153,6 +159,7 @@ class Sweeper:
                 for key, after in marked.items()
             ]
             changed = await recompute(transaction, statuses, changes, now)
+        self._committed(statuses, transaction.writer, changed, marked)
         self._metrics.stale.inc(len(marked))
         return changed
 
@@ -180,6 +187,20 @@ class Sweeper:
             gone = await transaction.delete_old_instances(self._retention.instances, statuses)
             changes = [Change(key=key, before=before) for key, before in gone.items()]
             changed = await recompute(transaction, statuses, changes, await transaction.clock())
+        self._committed(statuses, transaction.writer, changed, gone)
         for each in changed:
             await self._publish(each)
         return True
+
+    def _committed(
+        self,
+        statuses: Mapping[int, Status],
+        writer: int,
+        told: Iterable[StatusChanged],
+        changed: Iterable[InstanceKey] = (),
+    ) -> None:
+        by_product: dict[int, dict[str, Known | None]] = {each.product_id: {} for each in told}
+        for key in changed:
+            by_product[key.product_id][key.instance_id] = None
+        for product_id, instances in by_product.items():
+            self._cache.committed(product_id, statuses[product_id].writer, writer, instances)

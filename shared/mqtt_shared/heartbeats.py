@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from .messages import Heartbeat
 
-__all__ = ["MOST_COUNTED", "faults", "subscription_id"]
+__all__ = ["MOST_ACTION_TYPES", "MOST_COUNTED", "broker_info_faults", "faults", "subscription_id"]
 
 MOST_COUNTED = 2**53
 """What a JSON number holds exactly; sums of many still fit into 64 bits."""
 _MOST_SUBSCRIPTIONS = 10_000
 _MOST_BUCKETS = 100
-_MOST_ACTION_TYPES = 1_000
+MOST_ACTION_TYPES = 1_000
 _LONGEST_BROKER_INFO = 16_384
 _DEEPEST_BROKER_INFO = 20
 _LATEST_ID = 2**31 - 1
@@ -35,12 +35,12 @@ Fault: TypeAlias = tuple[list[str], str]
 def faults(beat: Heartbeat) -> Iterator[Fault]:
     """Everything that keeps a well-formed heartbeat from being stored."""
     yield from _at_most(["seq"], beat.seq, 2**63 - 1)
-    yield from _at_most(["action_types"], len(beat.action_types), _MOST_ACTION_TYPES, "elements")
+    yield from _at_most(["action_types"], len(beat.action_types), MOST_ACTION_TYPES, "elements")
     if beat.latency:
         yield from _at_most(["latency", "bounds"], len(beat.latency.bounds), _MOST_BUCKETS, "elements")
         yield from _buckets(["latency", "counts"], beat.latency.counts)
     yield from _counters(beat)
-    yield from _broker_info(beat.broker_info)
+    yield from broker_info_faults(beat.broker_info)
     yield from _times(beat)
 
 
@@ -74,7 +74,8 @@ def _at_most(loc: list[str], value: int, most: int, of: str = "") -> Iterator[Fa
         yield loc, f"must be at most {most} {of}".rstrip() + f", not {value}"
 
 
-def _broker_info(info: dict[str, Any] | None) -> Iterator[Fault]:
+def broker_info_faults(info: dict[str, Any] | None) -> Iterator[Fault]:
+    """What keeps `broker_info` from being stored."""
     if info is None:
         return
     loc = ["broker_info"]

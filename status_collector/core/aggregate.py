@@ -31,9 +31,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from msgspec import structs
+from msgspec import json, structs
 
-from mqtt_shared.messages import Counters, InstanceCounts, ProductState, ProductStatus
+from mqtt_shared.messages import InstanceCounts, ProductState, ProductStatus
 
 from .merge import add
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from .model import Desired, Instance, Live, Status
+    from .model import Counters, Desired, Instance, Live, Status
 
     Progress = Literal["applied", "rejected", "pending", "drifted"]
 
@@ -157,7 +157,7 @@ def as_message(product_id: int, status: Status, now: datetime) -> ProductStatus:
         last_message_at=status.total.last_message_at,
         subscribed_topics_count=status.subscribed_topics_count,
         client_id=status.client_id,
-        broker_info=status.broker_info,
+        broker_info=json.decode(status.broker_info) if status.broker_info else None,
         instances=status.instances,
         updated_at=now,
     )

@@ -6,23 +6,22 @@ Idempotent, commutative and associative: order and repeats change nothing.
 from __future__ import annotations
 
 from itertools import zip_longest
+from operator import ge
 from typing import TYPE_CHECKING
 
-from mqtt_shared.messages import Counters, Heartbeat, encode
+from msgspec import structs
 
-from .model import BootKey, Heard
+from mqtt_shared.messages import encode
+
+from .model import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["fold", "hear", "highest", "highest_of_each", "latest"]
+    from .model import BootKey, Heard
 
-
-def hear(heartbeat: Heartbeat, received: float) -> Heard:
-    """One heartbeat that came at `received` (monotonic seconds)."""
-    counters = {int(subscription): counted for subscription, counted in heartbeat.counters.items()}
-    return Heard(heartbeat, received, counters)
+__all__ = ["covers", "fold", "highest", "highest_of_each", "join", "latest"]
 
 
 def fold(heard: Iterable[Heard]) -> dict[BootKey, Heard]:
@@ -36,8 +35,30 @@ def fold(heard: Iterable[Heard]) -> dict[BootKey, Heard]:
 
 def join(a: Heard, b: Heard) -> Heard:
     """The least value that says as much as both."""
-    newest = a if _is_newer(a, b) else b
-    return Heard(newest.heartbeat, newest.received, highest_of_each(a.counters, b.counters))
+    newest, other = (a, b) if _is_newer(a, b) else (b, a)
+    if covers(newest.counters, other.counters):
+        return newest  # as it always is, but for a faulty sender
+    return structs.replace(newest, counters=highest_of_each(a.counters, b.counters))
+
+
+def covers(a: Mapping[int, Counters], b: Mapping[int, Counters]) -> bool:
+    """Says `a` all that `b` says?"""
+    for subscription, counted in b.items():
+        known = a.get(subscription)
+        if known is None or (known != counted and not _is_at_least(known, counted)):
+            return False
+    return True
+
+
+def _is_at_least(a: Counters, b: Counters) -> bool:
+    return (
+        a.messages_received >= b.messages_received
+        and a.actions_executed >= b.actions_executed
+        and a.actions_failed >= b.actions_failed
+        and len(a.latency) >= len(b.latency)
+        and all(map(ge, a.latency, b.latency))
+        and latest(a.last_message_at, b.last_message_at) == a.last_message_at
+    )
 
 
 def _is_newer(a: Heard, b: Heard) -> bool:
@@ -45,7 +66,11 @@ def _is_newer(a: Heard, b: Heard) -> bool:
         return a.heartbeat.seq > b.heartbeat.seq
     # Two different heartbeats of one seq are the sender's fault; the choice must still not depend on order.
     # Of a repeated one the first copy counts: a repeat must not keep an instance alive.
-    return (encode(a.heartbeat), -a.received) > (encode(b.heartbeat), -b.received)
+    return (_rest(a), -a.received) > (_rest(b), -b.received)
+
+
+def _rest(heard: Heard) -> tuple[bytes, str, str]:
+    return (encode(heard.heartbeat), heard.broker_info or "", heard.action_types)
 
 
 def highest_of_each(a: Mapping[int, Counters], b: Mapping[int, Counters]) -> dict[int, Counters]:

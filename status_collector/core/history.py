@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from mqtt_shared.messages import Counters
-
-from .model import Happened
+from .model import Counters, Happened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import zip_longest
+from operator import add as plus
+from operator import sub as minus
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from mqtt_shared.messages import Counters
-
-from .fold import highest_of_each, latest
+from .fold import covers, highest_of_each, latest
 from .liveness import liveness
-from .model import Change, Heard, Instance, InstanceKey, StoredBoot
+from .model import Change, Counters, Heard, Instance, InstanceKey, StoredBoot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["add", "gained", "is_news", "merge", "succeeds", "without"]
+__all__ = ["Sum", "add", "as_instance", "gained", "is_news", "merge", "succeeds", "without"]
 
 _NOTHING = Counters()
 
@@ -48,16 +48,18 @@ def merge(
         if boot == known:
             continue
         boots[beat.boot_id] = boot
-        gains = add_each(gains, gained(known.counters if known else {}, boot.counters))
+        gained_here = gained(known.counters if known else {}, boot.counters)
+        gains = add_each(gains, gained_here) if gains else gained_here
         if is_news(known, one) and succeeds(current, beat.boot_id, now):
-            current, candidate = (
-                as_instance(one, now - timedelta(seconds=max(0.0, clock - one.received))),
-                one,
-            )
+            received_at = now - timedelta(seconds=max(0.0, clock - one.received))
+            current, candidate = as_instance(one, received_at), one
     counted = total(gains.values())
     if current is not None:
         before = instance.total if instance else _NOTHING
         current = structs.replace(current, total=add(before, counted))
+    if instance and current and instance.boot_id != current.boot_id and instance.boot_id in stored:
+        # It becomes a former boot: the row of the instance holds the counters of the current one only.
+        boots.setdefault(instance.boot_id, stored[instance.boot_id])
     return Change(
         key=key,
         boots=boots,
@@ -71,9 +73,12 @@ def merge(
 
 def merge_boot(known: StoredBoot | None, heard: Heard) -> StoredBoot:
     """The maximum of what is stored and what was heard of one boot."""
+    seq, counters = heard.heartbeat.seq, heard.counters
     if known is None:
-        return StoredBoot(heard.heartbeat.seq, heard.counters)
-    return StoredBoot(max(known.seq, heard.heartbeat.seq), highest_of_each(known.counters, heard.counters))
+        return StoredBoot(seq, counters)
+    if not covers(counters, known.counters):
+        counters = highest_of_each(known.counters, counters)
+    return StoredBoot(max(known.seq, seq), counters)
 
 
 def is_news(known: StoredBoot | None, heard: Heard) -> bool:
@@ -101,16 +106,24 @@ def gained(before: Mapping[int, Counters], after: Mapping[int, Counters]) -> dic
     """
     gains: dict[int, Counters] = {}
     for subscription, counted in after.items():
-        known = before.get(subscription, _NOTHING)
-        if counted != known:
+        known = before.get(subscription)
+        if known is None:
+            gains[subscription] = counted
+        elif counted != known:
             gains[subscription] = Counters(
                 messages_received=counted.messages_received - known.messages_received,
                 actions_executed=counted.actions_executed - known.actions_executed,
                 actions_failed=counted.actions_failed - known.actions_failed,
                 last_message_at=counted.last_message_at,
-                latency=[b - a for a, b in zip_longest(known.latency, counted.latency, fillvalue=0)],
+                latency=_minus(counted.latency, known.latency),
             )
     return gains
+
+
+def _minus(a: list[int], b: list[int]) -> list[int]:
+    if len(a) == len(b):
+        return list(map(minus, a, b))
+    return [x - y for x, y in zip_longest(a, b, fillvalue=0)]
 
 
 def add(a: Counters, b: Counters) -> Counters:
@@ -120,7 +133,7 @@ def add(a: Counters, b: Counters) -> Counters:
         actions_executed=a.actions_executed + b.actions_executed,
         actions_failed=a.actions_failed + b.actions_failed,
         last_message_at=latest(a.last_message_at, b.last_message_at),
-        latency=[x + y for x, y in zip_longest(a.latency, b.latency, fillvalue=0)],
+        latency=add_buckets(a.latency, b.latency),
     )
 
 
@@ -133,11 +146,54 @@ def add_each(a: Mapping[int, Counters], b: Mapping[int, Counters]) -> dict[int, 
 
 
 def total(counted: Iterable[Counters]) -> Counters:
-    """The sum of all."""
-    result = _NOTHING
+    """The sum of all, without histograms."""
+    received = executed = failed = 0
+    at = None
     for each in counted:
-        result = add(result, each)
-    return result
+        received += each.messages_received
+        executed += each.actions_executed
+        failed += each.actions_failed
+        at = latest(at, each.last_message_at)
+    return Counters(
+        messages_received=received, actions_executed=executed, actions_failed=failed, last_message_at=at
+    )
+
+
+class Sum:
+    """A sum that grows, for the many that are added in one flush."""
+
+    __slots__ = ("at", "executed", "failed", "latency", "received")
+
+    def __init__(self) -> None:
+        self.received = self.executed = self.failed = 0
+        self.at: datetime | None = None
+        self.latency: list[int] = []
+
+    def add(self, counted: Counters) -> None:
+        """Add."""
+        self.received += counted.messages_received
+        self.executed += counted.actions_executed
+        self.failed += counted.actions_failed
+        self.at = latest(self.at, counted.last_message_at)
+        if len(self.latency) == len(counted.latency):
+            self.latency = list(map(plus, self.latency, counted.latency))
+        else:
+            self.latency = add_buckets(self.latency, counted.latency)
+
+    def counters(self) -> Counters:
+        """What it has grown to."""
+        return Counters(
+            messages_received=self.received,
+            actions_executed=self.executed,
+            actions_failed=self.failed,
+            last_message_at=self.at,
+            latency=self.latency,
+        )
+
+
+def add_buckets(a: Sequence[int], b: Sequence[int]) -> list[int]:
+    """The sum of two histograms; an empty one says nothing."""
+    return [x + y for x, y in zip_longest(a, b, fillvalue=0)]
 
 
 def without(heard: Heard, subscriptions: Iterable[int]) -> Heard:
@@ -146,7 +202,7 @@ def without(heard: Heard, subscriptions: Iterable[int]) -> Heard:
     if left_out.isdisjoint(heard.counters):
         return heard
     kept = {key: counted for key, counted in heard.counters.items() if key not in left_out}
-    return Heard(heard.heartbeat, heard.received, kept)
+    return structs.replace(heard, counters=kept)
 
 
 def as_instance(heard: Heard, received_at: datetime) -> Instance:
@@ -160,7 +216,7 @@ def as_instance(heard: Heard, received_at: datetime) -> Instance:
         connected=beat.connected,
         connected_since=beat.connected_since,
         client_id=beat.client_id,
-        broker_info=beat.broker_info,
+        broker_info=heard.broker_info,
         connection_error=beat.connection_error,
         subscribed_topics_count=beat.subscribed_topics_count,
         applied_revision=beat.applied_revision,

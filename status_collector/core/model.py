@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Meta, Raw, Struct, field
 
-from mqtt_shared.messages import Counters, Heartbeat, InstanceCounts, ProductState, TransitionKind
+from mqtt_shared import messages
+from mqtt_shared.heartbeats import MOST_COUNTED
+from mqtt_shared.messages import (
+    Id,
+    InstanceCounts,
+    Latency,
+    ProductState,
+    Rejection,
+    Revision,
+    Timestamp,
+    Token,
+    TransitionKind,
+)
 
 __all__ = [
+    "Beat",
     "BootKey",
     "Change",
+    "Counters",
     "Desired",
     "Happened",
     "Heard",
@@ -23,6 +37,9 @@ __all__ = [
     "StoredBoot",
 ]
 
+# Without a pattern: NUL characters are looked for in the whole message at once.
+_Text = Annotated[str, Meta(max_length=2000)]
+_Count = Annotated[int, Meta(ge=0, le=MOST_COUNTED)]
 State = Literal["live", "stale", "stopped"]
 
 
@@ -46,13 +63,60 @@ class BootKey(NamedTuple):
         return InstanceKey(self.product_id, self.instance_id)
 
 
-class Heard(Struct, frozen=True):
+class Counters(messages.Counters, frozen=True, kw_only=True, gc=False):
+    """As in a heartbeat, within what can be stored and added up."""
+
+    messages_received: _Count = 0
+    actions_executed: _Count = 0
+    actions_failed: _Count = 0
+    last_message_at: Timestamp | None = None
+    latency: Annotated[list[_Count], Meta(max_length=100)] = field(default_factory=list[int])
+
+
+class Beat(Struct, kw_only=True, gc=False):
+    """A `mqtt_shared.messages.Heartbeat` as the collector reads it: what it stores, checked while it is read.
+
+    `broker_info`, `action_types` and `latency` are taken out by `check`, which hands on what is needed.
+    """
+
+    product_id: Id
+    instance_id: Token
+    boot_id: Token
+    seq: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    sent_at: Timestamp
+    interval: Annotated[float, Meta(gt=0, le=3600)] = 5.0
+    started_at: Timestamp
+    version: _Text = ""
+    host: _Text = ""
+    connected: bool = False
+    connected_since: Timestamp | None = None
+    client_id: _Text | None = None
+    broker_info: Raw = Raw(b"null")
+    connection_error: _Text | None = None
+    applied_revision: Revision | None = None
+    applied_digest: _Text | None = None
+    rejected: Rejection | None = None
+    subscribed_topics_count: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    counters: Annotated[dict[Id, Counters], Meta(max_length=10_000)] = field(
+        default_factory=dict[int, Counters]
+    )
+    latency: Latency | None = None
+    action_types: Raw = Raw(b"[]")
+    key_id: _Text | None = None
+    stopping: bool = False
+
+
+class Heard(Struct, frozen=True, gc=False):
     """All that was heard of one boot: the newest heartbeat, and the maxima of all of them."""
 
-    heartbeat: Heartbeat
+    heartbeat: Beat
     received: float
     """When the newest one came, on the collector's monotonic clock."""
     counters: dict[int, Counters]
+    broker_info: str | None = None
+    """JSON in one spelling."""
+    action_types: str = "[]"
+    """JSON in one spelling."""
 
     @property
     def key(self) -> BootKey:
@@ -61,14 +125,14 @@ class Heard(Struct, frozen=True):
         return BootKey(beat.product_id, beat.instance_id, beat.boot_id)
 
 
-class StoredBoot(Struct, frozen=True):
+class StoredBoot(Struct, frozen=True, gc=False):
     """What the totals already hold of one boot."""
 
     seq: int
     counters: dict[int, Counters]
 
 
-class Instance(Struct, frozen=True, kw_only=True):
+class Instance(Struct, frozen=True, kw_only=True, gc=False):
     """An instance as stored: what decides which boot is the current one and what the product's status is."""
 
     boot_id: str
@@ -78,7 +142,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     connected: bool
     connected_since: datetime | None
     client_id: str | None
-    broker_info: dict[str, Any] | None
+    broker_info: str | None
+    """JSON in one spelling."""
     connection_error: str | None
     subscribed_topics_count: int
     applied_revision: int | None = None
@@ -129,7 +194,7 @@ class Live(Struct, frozen=True, kw_only=True):
     subscribed_topics_count: int = 0
     """The most that a connected one has."""
     client_id: str | None = None
-    broker_info: dict[str, Any] | None = None
+    broker_info: str | None = None
     """Of the one that has been connected longest."""
     connection_error: str | None = None
     """Of the first failing one by name."""
@@ -147,9 +212,11 @@ class Status(Struct, frozen=True, kw_only=True):
     """What all instances have counted, for deleted subscriptions too."""
     subscribed_topics_count: int = 0
     client_id: str | None = None
-    broker_info: dict[str, Any] | None = None
+    broker_info: str | None = None
     instances: InstanceCounts = InstanceCounts()
     desired: Desired = Desired()
     """What `instances` was counted against."""
     settled_at: datetime | None = None
     """When no live instance was pending any more, for the first time since `desired` moved."""
+    writer: int = 0
+    """The last transaction that changed an instance of the product."""

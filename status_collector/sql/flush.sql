@@ -21,7 +21,7 @@ select product_id, state, connected, last_connected_at, last_disconnected_at, co
        messages_received, actions_executed, actions_failed, last_message_at, subscribed_topics_count, client_id,
        broker_info::text as broker_info, instances_live, instances_stale, instances_stopped, instances_connected,
        instances_applied, instances_rejected, instances_pending, instances_drifted,
-       desired_revision, desired_digest, settled_at
+       desired_revision, desired_digest, settled_at, writer
 from mqtt_connection_status where product_id = any($1::int[])
 order by product_id for no key update
 
@@ -43,45 +43,46 @@ where s.id = any($1::int[])
 select i.product_id, i.instance_id, boot_id, state, last_heartbeat_at, interval_seconds, connected, connected_since,
        client_id, broker_info::text as broker_info, connection_error, subscribed_topics_count, applied_revision,
        applied_digest, rejected_revision, rejected_error, messages_received, actions_executed, actions_failed,
-       last_message_at
+       last_message_at, seq, counters
 from mqtt_instances i join unnest($1::int[], $2::text[]) as k(product_id, instance_id) using (product_id, instance_id)
 
 -- name: boots
-select b.product_id, b.instance_id, b.boot_id, seq, counters::text as counters
+-- Former boots.
+select b.product_id, b.instance_id, b.boot_id, seq, counters
 from mqtt_instance_boots b
 join unnest($1::int[], $2::text[], $3::text[]) as k(product_id, instance_id, boot_id)
     using (product_id, instance_id, boot_id)
 
 -- name: write_boots
 insert into mqtt_instance_boots as b (product_id, instance_id, boot_id, seq, counters)
-select p, i, t.boot, s, c::jsonb
-from unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::text[]) as t(p, i, boot, s, c)
+select p, i, t.boot, s, c
+from unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::bytea[]) as t(p, i, boot, s, c)
 on conflict (product_id, instance_id, boot_id)
 do update set seq = excluded.seq, counters = excluded.counters, updated_at = now()
 
 -- name: write_instances
--- The state from the newest heartbeat; the counts are totals over all boots and are added to.
+-- All of the newest heartbeat; the counts are totals over all boots.
 insert into mqtt_instances as m (
     product_id, instance_id, state, boot_id, seq, started_at, sent_at, last_heartbeat_at, interval_seconds,
     version, host, connected, connected_since, client_id, broker_info, connection_error,
     applied_revision, applied_digest, rejected_revision, rejected_error, subscribed_topics_count,
-    latency, action_types, key_id,
+    action_types, key_id, counters,
     messages_received, actions_executed, actions_failed, last_message_at)
 select product_id, instance_id, state, boot_id, seq, started_at, sent_at, last_heartbeat_at, interval_seconds,
     version, host, connected, connected_since, client_id, broker_info::jsonb, connection_error,
     applied_revision, applied_digest, rejected_revision, rejected_error, subscribed_topics_count,
-    latency::jsonb, array(select jsonb_array_elements_text(action_types::jsonb)), key_id,
+    array(select jsonb_array_elements_text(action_types::jsonb)), key_id, counters,
     messages_received, actions_executed, actions_failed, last_message_at
 from unnest(
     $1::int[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[],
     $8::timestamptz[], $9::float8[], $10::text[], $11::text[], $12::bool[], $13::timestamptz[], $14::text[],
-    $15::text[], $16::text[], $17::bigint[], $18::text[], $19::bigint[], $20::text[], $21::int[], $22::text[],
-    $23::text[], $24::text[], $25::bigint[], $26::bigint[], $27::bigint[], $28::timestamptz[]
+    $15::text[], $16::text[], $17::bigint[], $18::text[], $19::bigint[], $20::text[], $21::int[],
+    $22::text[], $23::text[], $24::bytea[], $25::bigint[], $26::bigint[], $27::bigint[], $28::timestamptz[]
 ) as t(
     product_id, instance_id, state, boot_id, seq, started_at, sent_at, last_heartbeat_at, interval_seconds,
     version, host, connected, connected_since, client_id, broker_info, connection_error,
     applied_revision, applied_digest, rejected_revision, rejected_error, subscribed_topics_count,
-    latency, action_types, key_id,
+    action_types, key_id, counters,
     messages_received, actions_executed, actions_failed, last_message_at)
 on conflict (product_id, instance_id) do update set
     state = excluded.state, boot_id = excluded.boot_id, seq = excluded.seq, started_at = excluded.started_at,
@@ -91,27 +92,34 @@ on conflict (product_id, instance_id) do update set
     broker_info = excluded.broker_info, connection_error = excluded.connection_error,
     applied_revision = excluded.applied_revision, applied_digest = excluded.applied_digest,
     rejected_revision = excluded.rejected_revision, rejected_error = excluded.rejected_error,
-    subscribed_topics_count = excluded.subscribed_topics_count, latency = excluded.latency,
-    action_types = excluded.action_types, key_id = excluded.key_id,
-    messages_received = m.messages_received + excluded.messages_received,
-    actions_executed = m.actions_executed + excluded.actions_executed,
-    actions_failed = m.actions_failed + excluded.actions_failed,
-    last_message_at = greatest(m.last_message_at, excluded.last_message_at)
+    subscribed_topics_count = excluded.subscribed_topics_count,
+    action_types = excluded.action_types, key_id = excluded.key_id, counters = excluded.counters,
+    messages_received = excluded.messages_received, actions_executed = excluded.actions_executed,
+    actions_failed = excluded.actions_failed, last_message_at = excluded.last_message_at
 
--- name: add_to_instances
--- Counts of a boot that is not the current one.
+-- name: beat_instances
+-- A heartbeat that tells nothing new but counts: no index is touched.
 update mqtt_instances m set
-    messages_received = m.messages_received + t.received,
-    actions_executed = m.actions_executed + t.executed,
-    actions_failed = m.actions_failed + t.failed,
-    last_message_at = greatest(m.last_message_at, t.last_at)
-from unnest($1::int[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
-    as t(product_id, instance_id, received, executed, failed, last_at)
+    seq = t.seq, sent_at = t.sent_at, last_heartbeat_at = t.last_heartbeat_at, counters = t.counters,
+    messages_received = t.received, actions_executed = t.executed, actions_failed = t.failed,
+    last_message_at = t.last_at
+from unnest($1::int[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::bytea[], $7::bigint[],
+            $8::bigint[], $9::bigint[], $10::timestamptz[])
+    as t(product_id, instance_id, seq, sent_at, last_heartbeat_at, counters, received, executed, failed, last_at)
+where m.product_id = t.product_id and m.instance_id = t.instance_id
+
+-- name: count_for_instances
+-- Counts of a boot that is not the current one, or that came late.
+update mqtt_instances m set
+    seq = t.seq, counters = t.counters, messages_received = t.received, actions_executed = t.executed,
+    actions_failed = t.failed, last_message_at = t.last_at
+from unnest($1::int[], $2::text[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[],
+            $8::timestamptz[])
+    as t(product_id, instance_id, seq, counters, received, executed, failed, last_at)
 where m.product_id = t.product_id and m.instance_id = t.instance_id
 
 -- name: lock_subscriptions
 -- In one order: the update below locks in the order of its plan.
--- The answer tells which ones exist.
 select id from mqtt_subscriptions where id = any($1::int[]) order by id for no key update
 
 -- name: add_to_subscriptions
@@ -124,10 +132,7 @@ update mqtt_subscriptions s set
 from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
     as t(id, received, executed, failed, last_at)
 where s.id = t.id
-
--- name: subscription_totals
-select id, messages_received, actions_executed, actions_failed, last_message_at
-from mqtt_subscriptions where id = any($1::int[])
+returning s.id, s.messages_received, s.actions_executed, s.actions_failed, s.last_message_at
 
 -- name: live
 -- What the status shows of single live instances; see status_collector/core/aggregate.py for the rule. Each part
@@ -185,7 +190,7 @@ update mqtt_connection_status s set
     instances_stopped = t.stopped, instances_connected = t.instances_connected, instances_applied = t.applied,
     instances_rejected = t.rejected, instances_pending = t.pending, instances_drifted = t.drifted,
     desired_revision = t.desired_revision, desired_digest = t.desired_digest, settled_at = t.settled_at,
-    updated_at = $25
+    updated_at = $25, writer = $26
 from unnest($1::int[], $2::text[], $3::bool[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::bigint[],
             $8::bigint[], $9::bigint[], $10::timestamptz[], $11::int[], $12::text[], $13::text[], $14::int[],
             $15::int[], $16::int[], $17::int[], $18::int[], $19::int[], $20::int[], $21::int[], $22::bigint[],

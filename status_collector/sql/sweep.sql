@@ -22,23 +22,27 @@ where state <> 'live' and last_heartbeat_at < now() - make_interval(secs => $1)
 order by product_id limit 100
 
 -- name: delete_old_instances
--- Under the locks of the products. The totals of products and subscriptions are stored on their own and stay, and
--- so do the boots: an instance that comes back goes on where it was.
-delete from mqtt_instances
-where product_id = any($2::int[]) and state <> 'live' and last_heartbeat_at < now() - make_interval(secs => $1)
-returning product_id, instance_id, boot_id, state, last_heartbeat_at, interval_seconds, connected, connected_since,
+-- Under the locks of the products. The totals of products and subscriptions are stored on their own and stay. What
+-- was heard of the boot is kept beside the former ones: an instance that comes back goes on where it was.
+with old as (
+    delete from mqtt_instances
+    where product_id = any($2::int[]) and state <> 'live' and last_heartbeat_at < now() - make_interval(secs => $1)
+    returning *
+), kept as (
+    insert into mqtt_instance_boots (product_id, instance_id, boot_id, seq, counters, updated_at)
+    select product_id, instance_id, boot_id, seq, counters, last_heartbeat_at from old where counters is not null
+    on conflict (product_id, instance_id, boot_id)
+    do update set seq = excluded.seq, counters = excluded.counters, updated_at = excluded.updated_at
+)
+select product_id, instance_id, boot_id, state, last_heartbeat_at, interval_seconds, connected, connected_since,
     client_id, broker_info::text as broker_info, connection_error, subscribed_topics_count, applied_revision,
     applied_digest, rejected_revision, rejected_error, messages_received, actions_executed, actions_failed,
     last_message_at
+from old
 
 -- name: delete_old_boots
--- $1: seconds of silence. A boot of a live instance stays: it may be the current one and its counters go on.
-delete from mqtt_instance_boots b
-where b.updated_at < now() - make_interval(secs => $1)
-  and not exists (
-      select from mqtt_instances i
-      where i.product_id = b.product_id and i.instance_id = b.instance_id
-        and i.boot_id = b.boot_id and i.state = 'live')
+-- $1: seconds of silence.
+delete from mqtt_instance_boots where updated_at < now() - make_interval(secs => $1)
 
 -- name: moved_lately
 -- Products whose newest revision is not the one that their instances were counted against. $1: seconds to look back.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import msgpack
 
 from config_service import migration
 from config_service.backend import BackendSettings, open_backend
@@ -21,6 +23,29 @@ async def test_upgrade_is_safe_at_once_and_twice(empty_database_url: str) -> Non
     await asyncio.gather(*(asyncio.to_thread(migration.upgrade, url) for _ in range(3)))
     migration.upgrade(url.replace("postgresql://", "postgres://"))
     migration.check(url)
+
+
+async def test_counters_of_boots_are_kept_packed(empty_database_url: str) -> None:
+    url = empty_database_url
+    migration.upgrade(url, "0005")
+    counters = (
+        '{"7": {"messages_received": 5, "actions_executed": 4, "actions_failed": 1,'
+        ' "last_message_at": "2026-01-02T03:04:05.678Z", "latency": [1, 5]}, "8": {"messages_received": 2}}'
+    )
+    execute(
+        url,
+        _PRODUCT,
+        "insert into mqtt_instances (product_id, instance_id, state, boot_id, seq, started_at, sent_at,"
+        " last_heartbeat_at, interval_seconds, connected)"
+        " values (1, 'i1', 'live', 'b2', 3, now(), now(), now(), 5, true)",
+        f"insert into mqtt_instance_boots values (1, 'i1', 'b1', 9, '{counters}')",
+        "insert into mqtt_instance_boots values (1, 'i1', 'b2', 3, '{}')",
+    )
+    migration.upgrade(url)
+    kept = "select counters from mqtt_instance_boots where boot_id = 'b1'"
+    at = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
+    assert msgpack.decode(await fetch_value(url, kept)) == {7: [5, 4, 1, at, [1, 5]], 8: [2, 0, 0, None, []]}
+    assert msgpack.decode(await fetch_value(url, "select counters from mqtt_instances")) == {}
 
 
 async def test_a_newer_database_is_refused(database_url: str) -> None:

@@ -13,9 +13,12 @@ from msgspec import structs
 
 from mqtt_shared.messages import Counters, Heartbeat, encode
 from mqtt_shared.subjects import Subjects
+from status_collector.core.check import check
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+
+    from status_collector.core.model import Heard
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _asyncpg: Any = asyncpg
@@ -44,6 +47,12 @@ def heartbeat(
         subscribed_topics_count=len(counters),
     )
     return structs.replace(plain, **changes)
+
+
+def hear(beat: Heartbeat, received: float, now: datetime = EPOCH) -> Heard:
+    """The heartbeat as the collector hears it."""
+    subject = Subjects().heartbeat(beat.product_id, beat.instance_id, beat.boot_id)
+    return check(subject, encode(beat), received, now)
 
 
 class Database:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -12,22 +12,21 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from mqtt_shared.messages import (
-    Counters,
     Heartbeat,
     InstanceCounts,
     Latency,
     MalformedMessageError,
     encode,
 )
-from mqtt_shared.subjects import Subjects
 from status_collector.core.aggregate import aggregate, count, progress, recount, state
 from status_collector.core.check import ForeignHeartbeatError, check
-from status_collector.core.fold import fold, hear, highest_of_each
+from status_collector.core.fold import fold, highest_of_each
 from status_collector.core.history import buckets, happened, minute_of
 from status_collector.core.liveness import Attention, liveness
 from status_collector.core.merge import add, as_instance, merge, without
 from status_collector.core.model import (
     BootKey,
+    Counters,
     Desired,
     Happened,
     Heard,
@@ -39,7 +38,7 @@ from status_collector.core.model import (
     StoredBoot,
 )
 
-from .support import EPOCH, heartbeat
+from .support import EPOCH, hear, heartbeat
 
 if TYPE_CHECKING:
     import random
@@ -376,26 +375,26 @@ def test_histograms_add_up_however_heartbeats_fall(rises: list[list[int]], choos
 
 def test_a_histogram_of_other_buckets_is_left_out() -> None:
     usual = Counters(messages_received=1, latency=[1] * 15)
-    assert checked(heartbeat(counters={"1": usual})).counters["1"] == usual
+    assert checked(heartbeat(counters={"1": usual}))[1] == usual
     short = checked(heartbeat(counters={"1": structs.replace(usual, latency=[1] * 14)}))
     other = checked(heartbeat(counters={"1": usual}, latency=Latency(bounds=[1.0, 2.0])))
-    assert short.counters["1"].latency == other.counters["1"].latency == []
-    assert short.counters["1"].messages_received == 1
+    assert short[1].latency == other[1].latency == []
+    assert short[1].messages_received == 1
 
 
 def test_a_minute_begins_with_its_first_second() -> None:
     assert minute_of(EPOCH + seconds(3599.5)) == EPOCH + seconds(3540)
 
 
-def checked(beat: Heartbeat) -> Heartbeat:
-    subject = Subjects("mqtt").heartbeat(beat.product_id, beat.instance_id, beat.boot_id)
-    return check(subject, encode(beat), NOW)
+def checked(beat: Heartbeat) -> dict[int, Counters]:
+    return hear(beat, 0, NOW).counters
 
 
 def test_times_are_brought_to_utc_and_none_lies_ahead() -> None:
     ahead = Counters(messages_received=1, last_message_at=datetime(2099, 1, 1, tzinfo=UTC))
-    beat = checked(heartbeat(counters={"1": ahead}))
-    assert beat.counters["1"].last_message_at == NOW
+    assert checked(heartbeat(counters={"1": ahead}))[1].last_message_at == NOW
+    elsewhere = heartbeat(sent_at=EPOCH.astimezone(timezone(timedelta(hours=5))))
+    assert hear(elsewhere, 0).heartbeat.sent_at.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -403,13 +402,13 @@ def test_times_are_brought_to_utc_and_none_lies_ahead() -> None:
 )
 def test_a_heartbeat_for_somebody_else_is_foreign(subject: str) -> None:
     with pytest.raises(ForeignHeartbeatError):
-        check(subject, encode(heartbeat()), NOW)
+        check(subject, encode(heartbeat()), 0, NOW)
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_do_worse_than_being_refused(data: bytes) -> None:
     with pytest.raises(MalformedMessageError):
-        check("mqtt.heartbeat.1.i1.b1", data, NOW)
+        check("mqtt.heartbeat.1.i1.b1", data, 0, NOW)
 
 
 def test_keys_tell_their_instance() -> None:

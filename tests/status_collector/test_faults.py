@@ -93,7 +93,7 @@ async def test_kill_9_between_commit_and_acknowledgement_changes_no_total(
         blocker: Any = await cast("Any", asyncpg).connect(database_url)
         async with blocker.transaction():
             # The flush cannot commit; then the acknowledgement cannot leave.
-            await blocker.execute("lock table mqtt_instance_boots in exclusive mode")
+            await blocker.execute("lock table mqtt_instances in exclusive mode")
             await send(client, nats_root, heartbeat({first: 3, second: 4}, product_id=product))
             await eventually(unacknowledged)
             await eventually(lambda: "flush failed" in process.output())

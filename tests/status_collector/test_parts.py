@@ -13,26 +13,21 @@ import pytest
 from mqtt_shared.settings import InvalidSettingsError, load
 from status_collector import sql
 from status_collector.buffer import Buffer
-from status_collector.core.fold import hear
 from status_collector.core.liveness import liveness
 from status_collector.drops import Drops
 from status_collector.metrics import Metrics
 from status_collector.settings import CollectorSettings
 from status_collector.store import Store
 
-from .support import EPOCH, Database, heartbeat
+from .support import EPOCH, Database, hear, heartbeat
 
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Mapping
 
 
-async def nothing() -> None:
-    """Acknowledge."""
-
-
 def put(buffer: Buffer, instance: str, messages: int = 1, seq: int = 1) -> bool:
-    return buffer.put(hear(heartbeat({1: messages}, instance_id=instance, seq=seq), 0), nothing)
+    return buffer.put(hear(heartbeat({1: messages}, instance_id=instance, seq=seq), 0), "reply")
 
 
 def test_the_buffer_holds_one_value_per_boot_and_no_more_than_it_may() -> None:

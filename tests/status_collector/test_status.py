@@ -207,14 +207,12 @@ async def test_counts_that_are_kept_equal_those_that_are_made_anew(
     desired = Desired(2, "d2")
     async with Store.open(collector_url) as store, store.transaction() as transaction:
         by_sql = (await transaction.count_instances({product: desired}))[product]
-        instances = await transaction.instances(keys)
-    by_rule = recount(InstanceCounts(), ((None, each) for each in instances.values()), desired)
+        instances = [each.instance for each in (await transaction.instances(keys)).values()]
+    by_rule = recount(InstanceCounts(), ((None, each) for each in instances), desired)
     assert by_sql == by_rule
     assert by_rule.live
     assert by_rule.stale + by_rule.stopped
-    changed = recount(
-        by_rule, ((each, structs.replace(each, state="stale")) for each in instances.values()), desired
-    )
+    changed = recount(by_rule, ((each, structs.replace(each, state="stale")) for each in instances), desired)
     assert changed == InstanceCounts(stale=len(keys))
 
 
