@@ -40,7 +40,6 @@ _EXACTLY_ONCE = 2
 _PATIENCE_SECONDS = 1.0
 """How long a message that is held up keeps those after it from being acknowledged."""
 _MANY_UNACKED = 10
-_MOST_UNACKED = 4096
 _MOST_UNACKED_BYTES = 64 * 1024 * 1024
 """What one connection may bring in before it is no longer read: the bound where a broker has none."""
 
@@ -248,7 +247,9 @@ class Feed:
         self._unacked[delivery.message.mid] = delivery
         self._order.append(delivery)
         self._unacked_bytes += len(delivery.message.payload)
-        full = len(self._unacked) >= _MOST_UNACKED or self._unacked_bytes >= _MOST_UNACKED_BYTES
+        # Their number is bounded by MQTT: a packet id has two bytes. A lower bound would do harm: what is not
+        # read may be the broker's answer that the work on one of them waits for.
+        full = self._unacked_bytes >= _MOST_UNACKED_BYTES
         if full and not self._paused and not self._draining and self._connection:
             log.warning("too many messages without an acknowledgement: not reading on until some are done")
             self._paused = True
@@ -341,12 +342,9 @@ class Feed:
         if delivery.message.qos == _EXACTLY_ONCE:
             self._completed[delivery.message.mid] = delivery
         self._unacked_bytes -= len(delivery.message.payload)
-        if self._paused and self._has_half_done():
+        if self._paused and self._unacked_bytes * 2 <= _MOST_UNACKED_BYTES:
             self._read_on()
         return True
-
-    def _has_half_done(self) -> bool:
-        return len(self._unacked) * 2 <= _MOST_UNACKED and self._unacked_bytes * 2 <= _MOST_UNACKED_BYTES
 
     async def idle(self) -> None:
         """Wait until nothing that came in is still being worked on."""

@@ -311,6 +311,27 @@ async def test_a_stuck_topic_does_not_hold_up_others_for_ever(
         await eventually(most_are_untried)
 
 
+async def test_answers_are_read_however_many_messages_are_in_flight(
+    control: Control, own_mosquitto: Callable[..., Broker], topic: str, tmp_path: Path
+) -> None:
+    """The work on each message waits for the broker's answer, which comes behind all of them."""
+    broker, count = own_mosquitto("max_inflight_messages 0", "max_queued_messages 0"), 6000
+    forward = {"type": "mqtt_publish", "config": {"topic": f"{topic}/out", "payload": ""}, **QUICK}
+    lasting = BrokerSettings(host="127.0.0.1", port=broker.port, clean_session=False)
+    await control.put(control.snapshot(lasting, sub(1, f"{topic}/a/+", forward)))
+    async with ProductInstance(control.settings(tmp_path)) as instance:
+        await applied(instance, 1)
+    async with publisher("127.0.0.1", broker.port) as mqtt:
+        for start in range(0, count, 100):
+            await asyncio.gather(
+                *(mqtt.publish(f"{topic}/a/{at % 50}", b"x", qos=1) for at in range(start, start + 100))
+            )
+    async with ProductInstance(control.settings(tmp_path)) as instance:
+        await eventually(lambda: received(instance) == count, 30)
+        counters = instance.heartbeat().counters["1"]
+        assert (counters.actions_executed, counters.actions_failed) == (count, 0)
+
+
 async def test_dead_letters_wait_for_nats(
     own_nats: Nats, mosquitto: Broker, topic: str, tmp_path: Path
 ) -> None:
