@@ -20,6 +20,7 @@ from .core.model import (
     Revision,
     Role,
     Rollout,
+    Secret,
     Subscription,
     Warn,
 )
@@ -48,6 +49,8 @@ __all__ = [
     "Reconnected",
     "Removed",
     "RevisionsPage",
+    "SecretWritten",
+    "SecretsPage",
     "Session",
     "SubscriptionAnswer",
     "SubscriptionWritten",
@@ -243,6 +246,21 @@ class TokensPage(Struct, frozen=True, kw_only=True):
     """One page of tokens."""
 
     tokens: list[ApiToken]
+    next_cursor: str | None
+
+
+class SecretWritten(Written, frozen=True, kw_only=True):
+    """A named secret after a change. `revision` is that of the configuration, null without one."""
+
+    status: Success = "success"
+    message: str
+    secret: Secret
+
+
+class SecretsPage(Struct, frozen=True, kw_only=True):
+    """One page of named secrets, without values."""
+
+    secrets: list[Secret]
     next_cursor: str | None
 
 

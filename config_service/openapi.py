@@ -13,6 +13,7 @@ from .core import actions
 from .metrics import package_version
 from .preconditions import MAX_WAIT_SECONDS
 from .problem import CONTENT_TYPE, Problem
+from .routing import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,6 +110,9 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
+    if name == "name":
+        schema: dict[str, Any] = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+        return {"name": name, "in": "path", "required": True, "schema": schema, "example": "orders_token"}
     most = 2**63 - 1 if name == "revision" else 2**31 - 1
     schema = {"type": "integer", "minimum": 1, "maximum": most}
     return {"name": name, "in": "path", "required": True, "schema": schema, "example": 1}

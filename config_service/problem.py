@@ -17,6 +17,7 @@ from .core.errors import (
     NotConfiguredError,
     NotFoundError,
     RevisionMismatchError,
+    SecretInUseError,
     ServiceError,
     UnavailableError,
 )
@@ -81,6 +82,7 @@ _KINDS: dict[type[Exception], tuple[int, str]] = {
     NotFoundError: (404, "not-found"),
     NameTakenError: (409, "name-taken"),
     KeyInUseError: (409, "key-in-use"),
+    SecretInUseError: (409, "secret-in-use"),
     NotConfiguredError: (409, "not-configured"),
     RevisionMismatchError: (412, "revision-mismatch"),
     UnavailableError: (503, "unavailable"),

@@ -32,6 +32,7 @@ __all__ = [
     "DRY_RUN",
     "LIMIT",
     "LIVE",
+    "NAME",
     "SERVICE",
     "Call",
     "Handler",
@@ -45,6 +46,8 @@ __all__ = [
 _MAX_ID = 2**31 - 1
 _MAX_REVISION = 2**63 - 1
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
+"""Of what the path has by name."""
 _LONGEST_INTEGER = 20
 _SAFE = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
 
@@ -134,13 +137,14 @@ ACTOR = web.RequestKey("actor", str)
 class Call:
     """One request, checked: who asks, ids, query, body."""
 
-    __slots__ = ("body", "ids", "principal", "query", "request", "service")
+    __slots__ = ("body", "ids", "name", "principal", "query", "request", "service")
 
     def __init__(self, request: web.Request, service: Service) -> None:
         self.request = request
         self.service = service
         self.principal: Principal | None = None
         self.ids = dict[str, int]()
+        self.name = ""
         self.query = dict[str, Any]()
         self.body: Any = None
 
@@ -236,7 +240,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
 def bind(route: Route, service: Service) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The aiohttp handler of a route."""
-    path_names = re.findall(r"{(\w+)}", route.path)
+    path_names = [name for name in re.findall(r"{(\w+)}", route.path) if name != "name"]
 
     async def handle(request: web.Request) -> web.StreamResponse:
         call = Call(request, service)
@@ -245,6 +249,7 @@ def bind(route: Route, service: Service) -> Callable[[web.Request], Awaitable[we
         call.ids = _ids(request, path_names)
         if call.principal and "product_id" in call.ids:
             check_product(call.principal, call.product_id)
+        call.name = _name(request)
         faults = _read_query(call, route)
         if route.body is not None:
             await _read_body(call, route, faults)
@@ -276,6 +281,14 @@ async def authenticate(call: Call) -> Principal:
     if request.method not in _SAFE:
         check_origin(request.headers, call.host, strict=True)
     return await authenticator.of_cookie(cookie, lambda digest: call.usecases.find_session(digest))
+
+
+def _name(request: web.Request) -> str:
+    name = request.match_info.get("name", "")
+    if name and not NAME.fullmatch(name):
+        msg = "must have 1 to 100 letters, digits and _, and not begin with a digit"
+        raise InvalidInputError([Fault(loc=["path", "name"], msg=msg, type="pattern")])
+    return name
 
 
 def _ids(request: web.Request, names: list[str]) -> dict[str, int]:

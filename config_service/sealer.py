@@ -8,8 +8,9 @@ from mqtt_shared import sealing
 
 from .core import snapshots
 from .core.publication import Sealed
+from .core.references import used_secrets
 from .core.state import Desired, stored
-from .vault import BROKER_PASSWORD, CLIENT_KEY, PRODUCT_KEY
+from .vault import BROKER_PASSWORD, CLIENT_KEY, PRODUCT_KEY, named_secret
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +25,7 @@ __all__ = ["opened", "seal", "seal_rows", "seal_tombstone"]
 def seal_rows(vault: Vault, product_id: int, rows: Publication) -> Sealed | None:
     """What belongs into the bucket; None when the product never had a configuration."""
     if rows.product and rows.config and rows.issued:
-        wanted = stored(rows.product, rows.config, rows.subscriptions)
+        wanted = stored(rows.product, rows.config, rows.subscriptions, rows.secrets)
         return seal(vault, rows.product, wanted, rows.config.revision, at=rows.issued.at, by=rows.issued.by)
     if rows.tombstone is None:
         return None
@@ -63,13 +64,18 @@ def seal(
 
 
 def opened(vault: Vault, product_id: int, wanted: Desired) -> sealing.Secrets:
-    """The secrets of a configuration, in the clear."""
+    """The secrets of a configuration, in the clear; of named ones those that its actions refer to."""
 
     def decrypt(token: str | None, purpose: str) -> str | None:
         return vault.decrypt(token, purpose, product_id) if token else None
 
     return sealing.Secrets(
-        password=decrypt(wanted.password, BROKER_PASSWORD), client_key=decrypt(wanted.client_key, CLIENT_KEY)
+        password=decrypt(wanted.password, BROKER_PASSWORD),
+        client_key=decrypt(wanted.client_key, CLIENT_KEY),
+        named={
+            name: vault.decrypt(token, named_secret(name), product_id)
+            for name, token in used_secrets(wanted).items()
+        },
     )
 
 

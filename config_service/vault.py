@@ -20,12 +20,14 @@ __all__ = [
     "Vault",
     "WrongKeyError",
     "check_keys",
+    "named_secret",
     "rotate_keys",
 ]
 
 BROKER_PASSWORD = "broker-password"  # noqa: S105 - names a purpose
 CLIENT_KEY = "client-key"
 PRODUCT_KEY = "product-key"
+_NAMED_SECRET = "named-secret"  # noqa: S105 - names a purpose
 SETTING = "MQTT_PASSWORD_ENCRYPTION_KEY"
 _BATCH = 200
 # The query that lists tokens, the one that replaces a token, and what the tokens are for.
@@ -36,6 +38,7 @@ _COLUMNS = (
     ("past_passwords", "replace_past_password", BROKER_PASSWORD),
     ("client_keys", "replace_client_key", CLIENT_KEY),
     ("past_client_keys", "replace_past_client_key", CLIENT_KEY),
+    ("named_secrets", "replace_named_secret", _NAMED_SECRET),
 )
 
 
@@ -86,6 +89,16 @@ class _Token(Struct, frozen=True):
     product_id: int
     number: int
     token: str
+    name: str = ""
+    """Of a named secret."""
+
+    def purpose(self, kind: str) -> str:
+        return f"{kind} {self.name}" if self.name else kind
+
+
+def named_secret(name: str) -> str:
+    """The purpose of a named secret: its token opens under its own name alone."""
+    return f"{_NAMED_SECRET} {name}"
 
 
 async def check_keys(store: Store, vault: Vault) -> None:
@@ -96,7 +109,7 @@ async def check_keys(store: Store, vault: Vault) -> None:
     """
     for listing, _, purpose in _COLUMNS:
         for token in await _batch(store, listing, _Token(0, -1, "")):
-            vault.decrypt(token.token, purpose, token.product_id)
+            vault.decrypt(token.token, token.purpose(purpose), token.product_id)
 
 
 async def rotate_keys(store: Store, vault: Vault) -> int:
@@ -126,7 +139,8 @@ async def _rotate(store: Store, vault: Vault, listing: str, replace: str, purpos
     return done
 
 
-async def _renew(store: Store, vault: Vault, replace: str, purpose: str, old: _Token) -> int:
+async def _renew(store: Store, vault: Vault, replace: str, kind: str, old: _Token) -> int:
+    purpose = old.purpose(kind)
     secret = vault.decrypt(old.token, purpose, old.product_id)
     token = vault.encrypt(secret, purpose, old.product_id)
     await store.value(replace, old.product_id, old.number, old.token, token)

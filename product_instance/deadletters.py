@@ -123,7 +123,8 @@ class DeadLetters:
         given: dict[str, Any] = {"timeout": _STORE_SECONDS, "headers": {"Nats-Msg-Id": name}}
         try:
             answer = await js.publish(subject, data, **given)
-        except (NoStreamResponseError, NoRespondersError):
+        except (NoStreamResponseError, NoRespondersError, TimeoutError):
+            # Where somebody listens to these subjects, a missing stream shows as a time-out.
             await self._make_stream(js)
             answer = await js.publish(subject, data, **given)
         return answer.seq

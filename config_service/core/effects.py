@@ -8,9 +8,11 @@ from mqtt_shared import plan
 from mqtt_shared.sealing import Secrets
 
 from .model import Effect
+from .references import used_secrets
 from .snapshots import build
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from .state import Desired
@@ -28,11 +30,17 @@ def effect(before: Desired, after: Desired, *, at: datetime, live: int) -> Effec
         subscribe=list(needed.subscribe),
         unsubscribe=needed.unsubscribe,
         actions_changed=[new.routes[i].name for i in stays if old.routes[i].actions != new.routes[i].actions],
+        secrets_changed=sorted(_secrets_changed(old, new)),
         live_instances=live,
     )
 
 
+def _secrets_changed(old: plan.Target, new: plan.Target) -> Iterator[str]:
+    before = old.secrets.named
+    return (name for name, token in new.secrets.named.items() if before.get(name) != token)
+
+
 def _target(wanted: Desired, at: datetime) -> plan.Target:
     # Ids and revision do not matter here. A token stands for its secret: it is kept while that is.
-    secrets = Secrets(password=wanted.password, client_key=wanted.client_key)
+    secrets = Secrets(password=wanted.password, client_key=wanted.client_key, named=used_secrets(wanted))
     return plan.resolve(build(1, 0, wanted, at=at, by=""), secrets, {}, keep_unknown=True)

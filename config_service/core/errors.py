@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "Fault",
@@ -17,6 +17,7 @@ __all__ = [
     "NotConfiguredError",
     "NotFoundError",
     "RevisionMismatchError",
+    "SecretInUseError",
     "ServiceError",
     "UnavailableError",
 ]
@@ -50,6 +51,13 @@ class KeyInUseError(ServiceError):
             f"the previous key of product {product_id} is still good: give all instances the new one, "
             "or end the previous key first (DELETE .../product-key/previous)"
         )
+
+
+class SecretInUseError(ServiceError):
+    """Actions refer to the secret (409)."""
+
+    def __init__(self, name: str, users: Iterable[str]) -> None:
+        super().__init__(f"secret {name} is in use by actions of: {', '.join(users)}: change those first")
 
 
 class NotConfiguredError(ServiceError):

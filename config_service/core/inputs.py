@@ -16,6 +16,7 @@ __all__ = [
     "ConfigInput",
     "ProductInput",
     "ProductPatch",
+    "SecretInput",
     "SessionInput",
     "SubscriptionInput",
     "SubscriptionPatch",
@@ -144,6 +145,14 @@ class SubscriptionPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     description: Description | UnsetType = UNSET
     actions: Actions | UnsetType = UNSET
     concurrency: Concurrency | UnsetType = UNSET
+
+
+class SecretInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named secret."""
+
+    value: Annotated[
+        str, Meta(min_length=1, max_length=10_000, pattern="^[^\\x00]*$", extra={"check": "secret"})
+    ]
 
 
 class TokenInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

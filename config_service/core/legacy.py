@@ -47,6 +47,8 @@ class ExportDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     broker: BrokerInput
     topics: TopicsInput | UnsetType = UNSET
     subscriptions: list[SubscriptionInput] = field(default_factory=list[SubscriptionInput])
+    secrets: list[str] = field(default_factory=list[str])
+    """The names alone: values do not travel in files."""
 
 
 class _LegacyAction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,6 +92,7 @@ def export(product: str, revision: int, wanted: Desired) -> dict[str, Any]:
         "broker": msgspec.to_builtins(wanted.broker),
         "topics": msgspec.to_builtins(wanted.topics),
         "subscriptions": items,
+        "secrets": sorted(wanted.secrets),
     }
 
 

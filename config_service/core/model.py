@@ -31,6 +31,7 @@ __all__ = [
     "Revision",
     "Rollout",
     "RolloutCounts",
+    "Secret",
     "Stats",
     "Subscription",
     "Topics",
@@ -130,6 +131,14 @@ class Subscription(Struct, frozen=True, kw_only=True):
     concurrency: int
     """How many topics are worked on side by side."""
     stats: Stats | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Secret(Struct, frozen=True, kw_only=True):
+    """A named secret; its value is never shown."""
+
+    name: str
     created_at: datetime
     updated_at: datetime
 
@@ -289,6 +298,8 @@ class Effect(Struct, frozen=True, kw_only=True):
     unsubscribe: list[str] = field(default_factory=list[str])
     actions_changed: list[str] = field(default_factory=list[str])
     """Names of subscriptions whose actions change in memory."""
+    secrets_changed: list[str] = field(default_factory=list[str])
+    """Names of secrets that actions refer to and whose value changes in memory."""
     live_instances: int = 0
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from mqtt_shared.sealing import Secrets
 
-from .state import ConfigRow, ProductRow, SubscriptionRow, TombstoneRow
+from .state import ConfigRow, ProductRow, SecretRow, SubscriptionRow, TombstoneRow
 
 __all__ = ["Issued", "Publication", "Sealed"]
 
@@ -26,6 +26,7 @@ class Publication(Struct, frozen=True, kw_only=True):
     product: ProductRow | None = None
     config: ConfigRow | None = None
     subscriptions: list[SubscriptionRow] = field(default_factory=list[SubscriptionRow])
+    secrets: list[SecretRow] = field(default_factory=list[SecretRow])
     tombstone: TombstoneRow | None = None
     issued: Issued | None = None
 

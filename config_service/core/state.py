@@ -10,7 +10,7 @@ from msgspec import Struct, field, structs
 
 from mqtt_shared import messages, topics
 
-from .model import MASK, Broker, MqttConfig, Product, Stats, Subscription, Topics
+from .model import MASK, Broker, MqttConfig, Product, Secret, Stats, Subscription, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,13 +20,16 @@ __all__ = [
     "Desired",
     "Item",
     "LiveInstance",
+    "NamedSecret",
     "ProductRow",
+    "SecretRow",
     "State",
     "StatusRow",
     "SubscriptionRow",
     "TombstoneRow",
     "config_answer",
     "product_answer",
+    "secret_answer",
     "status_answer",
     "stored",
     "subscription_answer",
@@ -163,6 +166,15 @@ class StatusRow(Struct, frozen=True, kw_only=True):
         return messages.InstanceCounts(**{name: getattr(self, f"instances_{name}") for name in names})
 
 
+class SecretRow(Struct, frozen=True, kw_only=True):
+    """A row of `product_secrets`; the secret is a token at rest."""
+
+    name: str
+    secret: str
+    created_at: datetime
+    updated_at: datetime
+
+
 class TombstoneRow(Struct, frozen=True, kw_only=True):
     """The last snapshot of a removed configuration."""
 
@@ -194,6 +206,14 @@ class Item(Struct, frozen=True, kw_only=True):
         return self.topic or topics.derive(wanted.prefix, wanted.pattern, self.name)
 
 
+class NamedSecret(Struct, frozen=True, kw_only=True):
+    """A named secret: its token at rest, and since when it has this value."""
+
+    token: str
+    created_at: datetime
+    updated_at: datetime
+
+
 class Desired(Struct, frozen=True, kw_only=True):
     """The whole configuration of a product. `broker` is null when there is none.
 
@@ -206,9 +226,13 @@ class Desired(Struct, frozen=True, kw_only=True):
     topics: messages.Topics = messages.Topics()
     variables: dict[str, str] = field(default_factory=dict[str, str])
     subscriptions: tuple[Item, ...] = ()
+    secrets: dict[str, NamedSecret] = field(default_factory=dict[str, NamedSecret])
 
     def document(self) -> dict[str, Any] | None:
-        """For the history: everything, with secrets masked. Null without configuration."""
+        """For the history: everything, with secrets masked; of named ones, since when they have their value.
+
+        Null without configuration.
+        """
         if self.broker is None:
             return None
         document = {
@@ -216,6 +240,7 @@ class Desired(Struct, frozen=True, kw_only=True):
             "topics": self.topics,
             "variables": self.variables,
             "subscriptions": self.subscriptions,
+            "secrets": {name: secret.updated_at for name, secret in self.secrets.items()},
         }
         plain: dict[str, Any] = msgspec.to_builtins(document)
         plain["broker"] |= {"password": _masked(self.password), "client_key": _masked(self.client_key)}
@@ -229,6 +254,7 @@ class State(Struct, frozen=True, kw_only=True):
     product: ProductRow
     config: ConfigRow | None
     subscriptions: list[SubscriptionRow]
+    secrets: list[SecretRow] = field(default_factory=list[SecretRow])
     tombstone: TombstoneRow | None
     live: list[LiveInstance]
     ids: list[int] = field(default_factory=list[int])
@@ -243,13 +269,22 @@ class State(Struct, frozen=True, kw_only=True):
 
     def desired(self) -> Desired:
         """The stored configuration."""
-        return stored(self.product, self.config, self.subscriptions)
+        return stored(self.product, self.config, self.subscriptions, self.secrets)
 
 
-def stored(product: ProductRow, config: ConfigRow | None, subscriptions: list[SubscriptionRow]) -> Desired:
+def stored(
+    product: ProductRow,
+    config: ConfigRow | None,
+    subscriptions: list[SubscriptionRow],
+    secrets: list[SecretRow],
+) -> Desired:
     """The configuration that the rows hold."""
+    named = {
+        row.name: NamedSecret(token=row.secret, created_at=row.created_at, updated_at=row.updated_at)
+        for row in secrets
+    }
     if config is None:
-        return Desired(variables=product.variables)
+        return Desired(variables=product.variables, secrets=named)
     return Desired(
         broker=config.broker,
         password=config.password,
@@ -257,6 +292,7 @@ def stored(product: ProductRow, config: ConfigRow | None, subscriptions: list[Su
         topics=config.topics,
         variables=product.variables,
         subscriptions=tuple(_item(row) for row in subscriptions),
+        secrets=named,
     )
 
 
@@ -337,6 +373,11 @@ def status_answer(row: StatusRow | None) -> messages.ProductStatus | None:
         name: getattr(row, name) for name in messages.ProductStatus.__struct_fields__ if name != "instances"
     }
     return messages.ProductStatus(**fields, instances=row.counts())
+
+
+def secret_answer(name: str, secret: NamedSecret) -> Secret:
+    """The secret as clients see it."""
+    return Secret(name=name, created_at=secret.created_at, updated_at=secret.updated_at)
 
 
 def _stats(row: SubscriptionRow) -> Stats:

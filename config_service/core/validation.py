@@ -21,6 +21,7 @@ from mqtt_shared import topics
 
 from . import actions, certificates, rules
 from .errors import Fault, InvalidInputError
+from .model import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,12 +264,17 @@ def _host_faults(text: str) -> list[str]:
     return [msg] if (msg := rules.host_fault(text)) else []
 
 
+def _secret_faults(text: str) -> list[str]:
+    return [f"must not be {MASK}, which stands for a value that is not shown"] if text == MASK else []
+
+
 # What a text means beyond its length; here, so that it is told with all other faults.
 _MEANT_AS: dict[str, Callable[[str], list[str]]] = {
     "host": _host_faults,
     "topic": topics.faults,
     "certificates": certificates.certificate_faults,
     "private_key": certificates.key_faults,
+    "secret": _secret_faults,
 }
 
 

@@ -11,6 +11,7 @@ from mqtt_shared import topics
 from . import certificates
 from .model import Warn
 from .overlaps import overlapping
+from .references import references
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ def warnings(wanted: Desired, live: Sequence[LiveInstance], *, now: datetime) ->
         *_certificates(wanted.broker, now),
         *_variables(wanted, enabled),
         *_actions(enabled, live),
+        *_secrets(wanted, enabled),
         *_overlaps(wanted, enabled),
     ]
 
@@ -91,6 +93,14 @@ def _actions(enabled: Sequence[Item], live: Sequence[LiveInstance]) -> Iterator[
             if (kind := str(action.get("type"))) not in known:
                 loc: list[str | int] = ["subscriptions", item.name, "actions", index, "type"]
                 yield Warn(loc=loc, msg=f"no live instance can run {kind!r}", type="unknown_action_type")
+
+
+def _secrets(wanted: Desired, enabled: Sequence[Item]) -> Iterator[Warn]:
+    for item, index, name in references(enabled):
+        if name not in wanted.secrets:
+            loc: list[str | int] = ["subscriptions", item.name, "actions", index, "config"]
+            msg = f"the product has no secret {name}: the action fails until there is one"
+            yield Warn(loc=loc, msg=msg, type="unknown_secret")
 
 
 def _overlaps(wanted: Desired, enabled: Sequence[Item]) -> Iterator[Warn]:

@@ -24,6 +24,9 @@ select json_build_object(
     'subscriptions', coalesce(
         (select json_agg(s order by s.id) from mqtt_subscriptions s where s.mqtt_config_id = c.id), '[]'
     ),
+    'secrets', coalesce(
+        (select json_agg(s order by s.name) from product_secrets s where s.product_id = p.id), '[]'
+    ),
     'tombstone', (select to_json(t) from mqtt_config_tombstones t where t.product_id = p.id),
     'live', coalesce(
         (
@@ -50,7 +53,8 @@ where p.id = $1;
 -- Parameters: 1 product id, 2 revision read, 3 config columns (json), 4 is it new, 5 changed secret columns,
 -- 6 removed subscription ids, 7 changed subscriptions (json array), 8 new subscriptions (json array),
 -- 9 variables (null: unchanged), 10 now, 11 actor, 12 action, 13 before, 14 after (json), 15 digest,
--- 16 product name, 17 product description (null: unchanged).
+-- 16 product name, 17 product description (null: unchanged), 18 named secrets to put (json array of name and
+-- token), 19 names of secrets to remove.
 -- Answers the id of the configuration; no row when it has moved.
 with given as (
     select * from json_to_record($3::text::json) as g (
@@ -117,6 +121,13 @@ with given as (
     set variables = coalesce($9::text::jsonb, p.variables), name = coalesce($16::text, p.name),
         description = coalesce($17::text, p.description), updated_at = $10
     from config where p.id = $1 and ($9::text is not null or $16::text is not null or $17::text is not null)
+), secrets_put as (
+    insert into product_secrets (product_id, name, secret, created_at, updated_at)
+    select $1, n.name, n.token, $10, $10
+    from config, json_to_recordset($18::text::json) as n (name text, token text)
+    on conflict (product_id, name) do update set secret = excluded.secret, updated_at = excluded.updated_at
+), secrets_removed as (
+    delete from product_secrets s using config where s.product_id = $1 and s.name = any($19::text[])
 ), tombstone as (
     delete from mqtt_config_tombstones t using created where t.product_id = $1
 ), history as (

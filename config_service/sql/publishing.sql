@@ -39,6 +39,9 @@ select json_build_object(
             from mqtt_subscriptions s join mqtt_configs c on c.id = s.mqtt_config_id where c.product_id = $1
         ), '[]'
     ),
+    'secrets', coalesce(
+        (select json_agg(s order by s.name) from product_secrets s where s.product_id = $1), '[]'
+    ),
     'tombstone', (select to_json(t) from mqtt_config_tombstones t where t.product_id = $1),
     'issued', (
         select json_build_object('at', changed_at, 'by', changed_by) from mqtt_config_revisions

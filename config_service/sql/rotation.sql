@@ -55,3 +55,12 @@ select coalesce(json_agg(t), '[]') from (
 
 -- replace_past_client_key --
 update mqtt_config_revisions set client_key = $4 where product_id = $1 and revision = $2 and client_key = $3;
+
+-- named_secrets --
+select coalesce(json_agg(t), '[]') from (
+    select product_id, id as number, secret as token, name from product_secrets
+    where (product_id, id) > ($1::integer, $2::bigint) order by product_id, id limit $3
+) t;
+
+-- replace_named_secret --
+update product_secrets set secret = $4 where product_id = $1 and id = $2 and secret = $3;

@@ -8,6 +8,7 @@ from .fleet import Fleet
 from .products import Products
 from .revisions import Revisions
 from .runtime import Runtime
+from .secrets import Secrets
 from .subscriptions import Subscriptions
 from .tokens import Tokens
 from .transfer import Transfer
@@ -15,7 +16,7 @@ from .transfer import Transfer
 __all__ = ["Usecases"]
 
 
-class Usecases(Products, Configs, Subscriptions, Revisions, Transfer, Runtime, Fleet, Tokens):
+class Usecases(Products, Configs, Subscriptions, Secrets, Revisions, Transfer, Runtime, Fleet, Tokens):
     """All use cases. Each raises UnavailableError without PostgreSQL, NotFoundError for an unknown id."""
 
     async def end_unused_key(self, product_id: int) -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..store import Store, Transaction
     from ..vault import Vault
 
-__all__ = ["Base", "Outcome", "number_after", "page", "sorted_items"]
+__all__ = ["Base", "Outcome", "number_after", "page", "secret_changes", "sorted_items"]
 
 # Each time, another replica's write has succeeded in between.
 _ATTEMPTS = 100
@@ -92,6 +92,16 @@ class Outcome(Struct, frozen=True, kw_only=True):
     def as_change(self, value: Any) -> Change[Any]:
         """What the caller is told."""
         return Change(value=value, revision=self.revision, effect=self.effect, warnings=self.warnings)
+
+
+def secret_changes(before: Desired, after: Desired) -> tuple[list[dict[str, str]], list[str]]:
+    """Named secrets to put, with their tokens, and names of those to remove."""
+    put = [
+        {"name": name, "token": secret.token}
+        for name, secret in after.secrets.items()
+        if before.secrets.get(name) != secret
+    ]
+    return put, [name for name in before.secrets if name not in after.secrets]
 
 
 def _columns(wanted: Desired) -> dict[str, Any]:
@@ -175,6 +185,7 @@ class Base:
         snapshot = snapshots.build(state.product.id, state.revision + 1, after, at=state.now, by=write.actor)
         old = {item.id: item for item in before.subscriptions}
         new = {item.id: item for item in after.subscriptions}
+        put, removed = secret_changes(before, after)
         try:
             return await self._store.value(
                 "save",
@@ -194,6 +205,8 @@ class Base:
                 _json(after.document()),
                 snapshots.digest(snapshot),
                 *rename,
+                _json(put),
+                removed,
             )
         except MovedError:
             return None
@@ -224,7 +237,8 @@ class Base:
 
     def _announce(self, state: State, after: Desired, write: Write) -> None:
         sealed = seal(self._vault, state.product, after, state.revision + 1, at=state.now, by=write.actor)
-        self._publisher.wake(state.product.id, sealed)
+        # A named secret may have changed just before the first configuration: publish what is stored.
+        self._publisher.wake(state.product.id, sealed if state.config else None)
 
     def _outcome(self, state: State, before: Desired, after: Desired, *, saved: int | None) -> Outcome:
         return Outcome(

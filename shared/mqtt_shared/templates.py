@@ -79,13 +79,18 @@ def secret_names(value: Any) -> set[str]:
     """The secrets that the templates in a JSON value name. Templates that are not valid name none."""
     found = set[str]()
     for _, text in _templates(value, ""):
-        try:
-            names = _compiled(text).analyze().globals
-        except LiquidError:
-            continue
-        for variable in names.get("secrets", ()):
-            found |= {str(name) for name in variable.segments[1:2] if isinstance(name, str)}
+        if "secrets" in text:
+            found |= _secrets_in(text)
     return found
+
+
+@lru_cache(_MOST_COMPILED)
+def _secrets_in(text: str) -> frozenset[str]:
+    try:
+        named = _compiled(text).analyze().globals.get("secrets", ())
+    except LiquidError:
+        return frozenset()
+    return frozenset(str(name) for each in named for name in each.segments[1:2] if isinstance(name, str))
 
 
 def _templates(value: Any, path: str) -> Iterator[tuple[str, str]]:

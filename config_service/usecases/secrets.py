@@ -1,0 +1,119 @@
+"""The named secrets of a product, which its actions refer to as `secrets.<name>`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import structs
+
+from ..core.errors import Fault, InvalidInputError, NotFoundError, SecretInUseError, UnavailableError
+from ..core.model import Change, Page, Secret
+from ..core.references import references
+from ..core.state import Desired, NamedSecret, State, secret_answer
+from ..store import MovedError
+from ..vault import named_secret
+from .base import Base, Outcome, no_product, page, secret_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..core.inputs import SecretInput
+    from ..core.model import Write
+
+__all__ = ["Secrets"]
+
+_ATTEMPTS = 10
+_MOST = 100
+
+
+class Secrets(Base):
+    """Use cases of named secrets. No value ever comes back out."""
+
+    async def list_secrets(self, product_id: int, limit: int, cursor: str | None) -> Page[Secret]:
+        """One page in order of name."""
+        rows = await self._store.one("list_secrets", list[Secret], product_id, cursor or "", limit + 1)
+        if rows is None:
+            raise no_product(product_id)
+        return page(rows, limit, lambda secret: secret.name)
+
+    async def put_secret(self, product_id: int, name: str, new: SecretInput, write: Write) -> Change[Secret]:
+        """Create a secret or change its value: a new revision, where the product has a configuration.
+
+        Raises:
+            InvalidInputError: the product has too many already. RevisionMismatchError.
+        """
+
+        def compute(state: State, before: Desired) -> Desired:
+            old = before.secrets.get(name)
+            if old is None and len(before.secrets) >= _MOST:
+                msg = f"a product has at most {_MOST} secrets: delete one that is not in use"
+                raise InvalidInputError([Fault(["path", "name"], msg, "too_many")])
+            stored = old.token if old else None
+            token = self._token(product_id, named_secret(name), stored, new.value)
+            if token is None or token == stored:
+                return before
+            made = NamedSecret(
+                token=token, created_at=old.created_at if old else state.now, updated_at=state.now
+            )
+            return structs.replace(before, secrets=before.secrets | {name: made})
+
+        outcome = await self._change_secrets(product_id, write, "put_secret", compute)
+        return outcome.as_change(secret_answer(name, outcome.after.secrets[name]))
+
+    async def delete_secret(self, product_id: int, name: str, write: Write) -> Change[None]:
+        """Remove a secret.
+
+        Raises:
+            NotFoundError, RevisionMismatchError.
+            SecretInUseError: actions refer to it, and would fail without.
+        """
+
+        def compute(_: State, before: Desired) -> Desired:
+            if name not in before.secrets:
+                raise NotFoundError(f"product {product_id} has no secret {name}")
+            users = [item.name for item, _, used in references(before.subscriptions) if used == name]
+            if users:
+                raise SecretInUseError(name, dict.fromkeys(users))
+            kept = {other: secret for other, secret in before.secrets.items() if other != name}
+            return structs.replace(before, secrets=kept)
+
+        return (await self._change_secrets(product_id, write, "delete_secret", compute)).as_change(None)
+
+    async def _change_secrets(
+        self, product_id: int, write: Write, action: str, compute: Callable[[State, Desired], Desired]
+    ) -> Outcome:
+        def compute_configured(state: State, before: Desired) -> Desired:
+            if before.broker is None:
+                raise MovedError
+            return compute(state, before)
+
+        for _ in range(_ATTEMPTS):
+            try:
+                state = await self._state(product_id, write)
+                if state.config:
+                    return await self._change(product_id, write, action, compute_configured)
+                return await self._change_unconfigured(state, write, compute)
+            except MovedError:
+                continue
+        raise UnavailableError("the product (others keep changing it)")
+
+    async def _change_unconfigured(
+        self, state: State, write: Write, compute: Callable[[State, Desired], Desired]
+    ) -> Outcome:
+        before = state.desired()
+        after = compute(state, before)
+        if after != before and not write.dry_run:
+            put, removed = secret_changes(before, after)
+            saved = await self._store.value(
+                "save_unconfigured_secrets",
+                state.product.id,
+                msgspec.json.encode(put).decode(),
+                removed,
+                state.now,
+            )
+            if saved is None:
+                raise MovedError
+            # A configuration that is created at this moment may have been read without the change.
+            self._publisher.wake(state.product.id)
+        return self._outcome(state, before, after, saved=None)
