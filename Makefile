@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run stack test lint types bench faults conformance lock clean dev
+.PHONY: help setup run stack test lint types bench faults model conformance lock clean dev
 SHELL := /bin/sh
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -26,6 +26,9 @@ test: .venv/.installed-dev ## every test
 
 faults: .venv/.installed-dev ## every fault under load, message by message; the table is kept in build/faults.md
 	@FAULTS=all $(if $(WRITE),WRITE=1) $(BIN)/python -m pytest -n $(WORKERS) tests/faults
+
+model: .venv/.installed-dev ## counting under random faults for ten minutes (MODEL_SECONDS, MODEL_SEED)
+	@MODEL_SECONDS=$${MODEL_SECONDS:-600} $(BIN)/python -m pytest -s tests/status_collector/test_model.py
 
 conformance: .venv/.installed-dev ## what each MQTT broker supports (BROKER=host:port adds one)
 	@PYTHONPATH=.:shared $(BIN)/python -m tests.conformance $(if $(BROKER),--broker $(BROKER)) $(ARGS)
