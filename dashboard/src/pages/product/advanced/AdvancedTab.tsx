@@ -1,0 +1,3 @@
+export function AdvancedTab() {
+  return null;
+}

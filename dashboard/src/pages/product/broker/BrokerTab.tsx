@@ -1,0 +1,3 @@
+export function BrokerTab() {
+  return null;
+}

@@ -1,0 +1,3 @@
+export function SubscriptionsTab() {
+  return null;
+}

@@ -1,0 +1,70 @@
+/** Every address of the dashboard. */
+
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+
+import { FleetPage } from "./pages/fleet/FleetPage";
+import { fleetSearch } from "./pages/fleet/search";
+import { ProductLayout } from "./pages/product/ProductLayout";
+import { NotFound } from "./shell/NotFound";
+import { PageError } from "./shell/PageError";
+import { Shell } from "./shell/Shell";
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFound, errorComponent: PageError });
+
+const fleet = createRoute({ getParentRoute: () => root, path: "/", component: FleetPage, validateSearch: fleetSearch });
+
+const product = createRoute({
+  getParentRoute: () => root,
+  path: "/products/$productId",
+  params: { parse: ({ productId }) => ({ productId: wholeNumber(productId) }), stringify: ({ productId }) => ({ productId: String(productId) }) },
+  component: ProductLayout,
+});
+
+const productIndex = createRoute({
+  getParentRoute: () => product,
+  path: "/",
+  beforeLoad: ({ params }) => {
+    throw redirect({ to: "/products/$productId/broker", params, replace: true });
+  },
+});
+
+const broker = createRoute({
+  getParentRoute: () => product,
+  path: "/broker",
+  component: lazyRouteComponent(() => import("./pages/product/broker/BrokerTab"), "BrokerTab"),
+});
+
+const subscriptions = createRoute({
+  getParentRoute: () => product,
+  path: "/subscriptions",
+  component: lazyRouteComponent(() => import("./pages/product/subscriptions/SubscriptionsTab"), "SubscriptionsTab"),
+});
+
+const activity = createRoute({
+  getParentRoute: () => product,
+  path: "/activity",
+  component: lazyRouteComponent(() => import("./pages/product/activity/ActivityTab"), "ActivityTab"),
+});
+
+const advanced = createRoute({
+  getParentRoute: () => product,
+  path: "/advanced",
+  component: lazyRouteComponent(() => import("./pages/product/advanced/AdvancedTab"), "AdvancedTab"),
+});
+
+function wholeNumber(text: string): number {
+  // Not a number: no product has the id 0.
+  return /^\d{1,10}$/.test(text) ? Number(text) : 0;
+}
+
+export const router = createRouter({
+  routeTree: root.addChildren([fleet, product.addChildren([productIndex, broker, subscriptions, activity, advanced])]),
+  defaultPreload: "intent",
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}
