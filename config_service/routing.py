@@ -309,7 +309,8 @@ def _ids(request: web.Request, names: list[str]) -> dict[str, int]:
 
 def _read_query(call: Call, route: Route) -> list[Fault]:
     given = call.request.query
-    if not given and not route.query:
+    if route.hidden or (not given and not route.query):
+        # A page may say in its address what it shows.
         return []
     known = {query.name: query for query in route.query}
     faults = [_unknown(name, known) for name in dict.fromkeys(given) if name not in known]

@@ -6,6 +6,9 @@ export const theme = createTheme({
   primaryColor: "blue",
   primaryShade: { light: 8, dark: 8 },
   defaultRadius: "sm",
+  colors: {
+    dark: ["#e4e7eb", "#ccd2d9", "#a9b1bb", "#818b97", "#4a525d", "#3a414b", "#23282f", "#1c2026", "#14171b", "#0e1013"],
+  },
   cursorType: "pointer",
   respectReducedMotion: true,
   fontFamily: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
@@ -13,6 +16,10 @@ export const theme = createTheme({
   headings: { fontWeight: "650" },
   components: {
     Tooltip: { defaultProps: { withArrow: true, multiline: true, maw: 360, events: { hover: true, focus: true, touch: true } } },
+    // The words of a tinted box in the colour of text: the tint alone has too little contrast.
+    Alert: { styles: { title: { color: "var(--mantine-color-text)" } } },
+    // A dialog has no banner.
+    ModalHeader: { defaultProps: { role: "presentation" } },
     Modal: { defaultProps: { centered: true, closeButtonProps: { "aria-label": "Close" } } },
   },
 });

@@ -44,7 +44,7 @@ async def api(database_url: str, nats_server: Nats, nats_root: str) -> AsyncGene
 async def test_the_page_is_at_every_address_of_its_own(api: Api, static: Path) -> None:
     assert static
     nonces = set[str]()
-    for path in ("//", "//products/7/activity?x=1", "//metrics/of-nothing", "//index.html"):
+    for path in ("//", "//?q=a", "//products/7/activity?x=1", "//metrics/of-nothing", "//index.html"):
         response = await api.call("GET", path, headers=HTML)
         assert (response.status, response.content_type) == (200, "text/html"), path
         policy = response.headers["Content-Security-Policy"]
@@ -58,7 +58,7 @@ async def test_the_page_is_at_every_address_of_its_own(api: Api, static: Path) -
         assert response.headers["Referrer-Policy"] == "no-referrer"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Cache-Control"] == "no-store"
-    assert len(nonces) == 4
+    assert len(nonces) == 5
 
 
 async def test_files_of_the_build(api: Api, static: Path) -> None:

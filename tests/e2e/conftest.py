@@ -50,10 +50,14 @@ class System:
 
     async def restart_services(self) -> None:
         """Start config-service and status-collector."""
-        self.config_service, self.port = await self._processes.serve(
-            "config_service", environment=self.services
-        )
+        await self.start_config_service()
         self.collector = await self.start_collector()
+
+    async def start_config_service(self, **settings: str) -> None:
+        """Start config-service; with `HTTP_PORT` at that port."""
+        self.config_service, self.port = await self._processes.serve(
+            "config_service", environment=self.services | settings
+        )
 
     async def start_collector(self) -> Process:
         """Another status-collector."""

@@ -38,7 +38,7 @@ export function Shell() {
             {session.data.name} · {session.data.role}
           </Text>
           <ThemeSwitch />
-          <Button variant="default" size="compact-md" onClick={() => { signOut.mutate(); }} loading={signOut.isPending}>
+          <Button variant="default" size="compact-sm" h={30} onClick={() => { signOut.mutate(); }} loading={signOut.isPending}>
             Sign out
           </Button>
         </Group>
