@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mqtt_shared.logs import get_logger
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
+    from .routing import Route
     from .settings import StoreSettings
 
 __all__ = ["DIED", "backend_settings", "create_app", "openapi_json", "serve"]
@@ -54,9 +55,24 @@ def create_app(settings: ServeSettings) -> web.Application:
     app[SERVICE] = service
     app.cleanup_ctx.append(_backend)
     app.on_shutdown.append(_end_streams)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, bind(route, service))
+    _add_routes(app, service)
     return app
+
+
+def _add_routes(app: web.Application, service: Service) -> None:
+    paths = dict[str, list[Route]]()
+    for route in ROUTES:
+        paths.setdefault(route.path, []).append(route)
+    for path, routes in paths.items():
+        resource = app.router.add_resource(path)
+        for route in routes:
+            resource.add_route(route.method, bind(route, service))
+        # Refused here: else a path of words is looked for among those with an id in this place.
+        resource.add_route(hdrs.METH_ANY, functools.partial(_refuse, [route.method for route in routes]))
+
+
+async def _refuse(allowed: list[str], request: web.Request) -> web.StreamResponse:
+    raise web.HTTPMethodNotAllowed(request.method, allowed)
 
 
 @functools.cache

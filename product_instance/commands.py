@@ -32,16 +32,18 @@ class Commands:
 
     async def _received(self, message: Msg) -> None:
         reply = self._answer(message.data)
-        if message.reply:
+        if reply and message.reply:
             await message.respond(encode(reply))
 
-    def _answer(self, data: bytes) -> CommandReply:
-        """The one command so far is `reconnect`: accepted means that it is under way."""
+    def _answer(self, data: bytes) -> CommandReply | None:
+        """The one command so far is `reconnect`: accepted means that it is under way. Null: not for us."""
         try:
             command = decode(data, Command)
         except MalformedMessageError as error:
             log.warning("command not understood", error=str(error))
             return self._reply(f"not understood: {error}")
+        if command.instance_id not in (None, self._instance_id):
+            return None
         error = self._reconnect()
         log.info("reconnect command", request_id=command.request_id, accepted=error is None)
         return self._reply(error)

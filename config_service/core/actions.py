@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTION_SCHEMA",
     "KNOWN",
+    "MQTT_TOPIC",
     "PATTERNS",
     "HealthcheckResponse",
     "HttpWebhook",
@@ -30,14 +31,14 @@ __all__ = [
 _URL = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#\s\\@][^\s\\]*$"
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
 _ONE_LINE = r"^[^\x00-\x08\x0a-\x1f\x7f]*$"
-_MQTT_TOPIC = r"^[^+#\x00]+$"
+MQTT_TOPIC = r"^[^+#\x00]+$"
 _NATS_SUBJECT = r"^[^\s.*>\x00]+(\.[^\s.*>\x00]+)*$"
 
 PATTERNS = {
     _URL: "must be an absolute URL with http:// or https://, a host, and no spaces",
     _HEADER_NAME: "must be the name of an HTTP header: letters, digits and - (RFC 9110, 5.6.2)",
     _ONE_LINE: "must be one line without control characters",
-    _MQTT_TOPIC: "must be an MQTT topic to publish on: without + and #",
+    MQTT_TOPIC: "must be an MQTT topic to publish on: without + and #",
     _NATS_SUBJECT: "must be a NATS subject to publish on: words joined by dots, without *, > and spaces",
 }
 """What to tell about a value that does not match."""
@@ -72,7 +73,7 @@ class SmtpEmail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class MqttPublish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Publish on the product's broker; `payload` is a template, the event as JSON when null."""
 
-    topic: Annotated[str, Meta(min_length=1, max_length=512, pattern=_MQTT_TOPIC)]
+    topic: Annotated[str, Meta(min_length=1, max_length=512, pattern=MQTT_TOPIC)]
     payload: Template | None = None
 
 

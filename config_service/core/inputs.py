@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from mqtt_shared.messages import Protocol, TlsVersion, Transport
 
+from .actions import MQTT_TOPIC
 from .model import Role
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "ConfigInput",
     "ProductInput",
     "ProductPatch",
+    "ReconnectInput",
+    "SampleInput",
     "SecretInput",
     "SessionInput",
+    "SubscriptionDraft",
     "SubscriptionInput",
     "SubscriptionPatch",
     "TestInput",
@@ -153,6 +157,31 @@ class SecretInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     value: Annotated[
         str, Meta(min_length=1, max_length=10_000, pattern="^[^\\x00]*$", extra={"check": "secret"})
     ]
+
+
+class SubscriptionDraft(SubscriptionInput, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A subscription as it might become; with an `id`, in place of the stored one."""
+
+    id: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+
+
+class SampleInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message to try: `payload` is any JSON value, `payload_text` a text; without both it is empty."""
+
+    topic: Annotated[
+        str, Meta(min_length=1, max_length=10_000, pattern=MQTT_TOPIC, examples=["shop/invoice-paid"])
+    ]
+    payload: Any = UNSET
+    payload_text: Annotated[str, Meta(max_length=500_000, pattern="^[^\\x00]*$")] | UnsetType = UNSET
+    subscriptions: Annotated[list[SubscriptionDraft], Meta(max_length=200)] = field(
+        default_factory=list[SubscriptionDraft]
+    )
+
+
+class ReconnectInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which instance; all of them when none is named."""
+
+    instance_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,100}$")] | None = None
 
 
 class TokenInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

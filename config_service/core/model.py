@@ -10,6 +10,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
 
+from mqtt_shared.conditions import Unmet
+from mqtt_shared.event import Event
 from mqtt_shared.messages import InstanceCounts, ProductStatus, Protocol, TlsVersion, Transport
 
 __all__ = [
@@ -31,10 +33,13 @@ __all__ = [
     "Revision",
     "Rollout",
     "RolloutCounts",
+    "Sample",
     "Secret",
     "Stats",
     "Subscription",
     "Topics",
+    "TriedAction",
+    "TriedSubscription",
     "Warn",
     "Write",
 ]
@@ -241,6 +246,42 @@ class FleetProduct(Struct, frozen=True, kw_only=True):
     """Of the status; null until the first heartbeat."""
     recent: list[int]
     """Messages received in each of the last 30 whole minutes, the oldest first."""
+
+
+class TriedAction(Struct, frozen=True, kw_only=True):
+    """What one action would do with a sample."""
+
+    index: int
+    type: str
+    condition_holds: bool
+    unmet: list[Unmet]
+    would_send: dict[str, Any] | None
+    """By a built-in type: a request, mail or message; null when nothing is sent."""
+    config: dict[str, Any] | None
+    """The settings with the templates rendered, as the product's own code would get them."""
+    error: str | None
+    """Why the action could not be carried out."""
+
+
+class TriedSubscription(Struct, frozen=True, kw_only=True):
+    """What one subscription would do with a sample. A disabled one is told as if it were enabled."""
+
+    subscription_id: int | None
+    """Null: a draft without id."""
+    name: str
+    topic_filter: str
+    enabled: bool
+    matches: bool
+    actions: list[TriedAction]
+    """Empty when the filter does not match."""
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """What would become of a message."""
+
+    event: Event
+    """As the subscriptions' actions see it, but for the name of the subscription."""
+    subscriptions: list[TriedSubscription]
 
 
 class Revision(Struct, frozen=True, kw_only=True):

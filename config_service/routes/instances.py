@@ -9,6 +9,7 @@ from msgspec import structs
 from mqtt_shared.messages import Heartbeat, ProductStatus
 
 from ..answers import Done, InstancesPage, Reconnected, reply
+from ..core.inputs import ReconnectInput
 from ..core.model import Rollout
 from ..routing import CURSOR, LIMIT, Call, Route
 from .paths import CONFIG
@@ -38,7 +39,8 @@ async def rollout(call: Call) -> web.Response:
 
 
 async def reconnect(call: Call) -> web.Response:
-    count = await call.usecases.reconnect(call.product_id, call.actor)
+    only = call.body.instance_id or None
+    count = await call.usecases.reconnect(call.product_id, call.actor, only)
     message = f"{count} instance{'' if count == 1 else 's'} told to reconnect"
     return reply(Reconnected(message=message, instances_notified=count))
 
@@ -111,9 +113,12 @@ ROUTES = (
         path=f"{CONFIG}/reconnect",
         name="reconnect",
         tag=_TAG,
-        summary="Make the running instances reconnect",
+        summary="Make the running instances reconnect, or one of them",
         handler=reconnect,
         role="operator",
         answers={200: Reconnected},
+        body=ReconnectInput,
+        body_optional=True,
+        example={"instance_id": "shop-1"},
     ),
 )

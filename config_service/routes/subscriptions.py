@@ -17,7 +17,8 @@ from ..answers import (
     removed,
     reply,
 )
-from ..core.inputs import SubscriptionInput, SubscriptionPatch
+from ..core.inputs import SampleInput, SubscriptionInput, SubscriptionPatch
+from ..core.model import Sample
 from ..preconditions import not_modified
 from ..routing import CURSOR, DRY_RUN, LIMIT, LIVE, Call, Route
 from .paths import SUBSCRIPTION, SUBSCRIPTIONS
@@ -43,6 +44,10 @@ async def create(call: Call) -> web.Response:
         return await _itself(call, change)
     location = f"{call.request.path}/{change.value.id}"
     return await _itself(call, change, 201, {"Location": location})
+
+
+async def try_sample(call: Call) -> web.Response:
+    return reply(await call.usecases.try_sample(call.product_id, call.body))
 
 
 async def read(call: Call) -> web.Response:
@@ -131,6 +136,24 @@ ROUTES = (
         etag=True,
         if_match=True,
         prefer=True,
+    ),
+    Route(
+        method="POST",
+        path=f"{SUBSCRIPTIONS}/dry-run",
+        name="try_sample",
+        tag=_TAG,
+        summary="What would become of a message; nothing is sent",
+        description="Which subscriptions match, which conditions hold, what each action would send. Named "
+        "secrets count as `***`. Texts are told up to 10,000 characters.",
+        handler=try_sample,
+        role="operator",
+        answers={200: Sample},
+        body=SampleInput,
+        example={
+            "topic": "/v3/applications/shop/business-events/invoice-paid",
+            "payload": {"invoice": {"id": 7, "paid": True}},
+        },
+        problems=(409,),
     ),
     Route(
         method="GET",

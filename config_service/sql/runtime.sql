@@ -106,5 +106,8 @@ from products p where p.id = $1;
 -- product_exists --
 select exists (select from products where id = $1);
 
+-- instance_exists --
+select exists (select from mqtt_instances where product_id = $1 and instance_id = $2);
+
 -- ping --
 select 1;

@@ -11,7 +11,7 @@ from msgspec import Struct
 from mqtt_shared import heartbeats, messages
 from mqtt_shared.logs import get_logger
 
-from ..core.errors import Fault, InvalidInputError, UnavailableError
+from ..core.errors import Fault, InvalidInputError, NotFoundError, UnavailableError
 from ..core.model import Instance, InstanceProgress, Page, RejectionInfo, Rollout, RolloutCounts
 from ..core.state import StatusRow, status_answer
 from ..core.validation import MAX_FAULTS
@@ -138,18 +138,30 @@ class Runtime(Base):
             raise no_product(product_id)
         return found
 
-    async def reconnect(self, product_id: int, actor: str) -> int:
-        """Make the running instances reconnect; how many of them have accepted.
+    async def reconnect(self, product_id: int, actor: str, instance_id: str | None = None) -> int:
+        """Make the running instances reconnect, or one of them; how many have accepted.
 
         Raises:
-            UnavailableError: NATS is away.
+            NotFoundError: there is no such instance. UnavailableError: NATS is away.
         """
-        live = await self._store.one("live_instances", list[str], product_id)
-        if live is None:
-            raise no_product(product_id)
-        log.info("reconnect", product_id=product_id, by=actor)
-        replies = await self._link.command(product_id, messages.Reconnect(), set(live), _REPLY_SECONDS)
+        expected = await self._expected(product_id, instance_id)
+        log.info("reconnect", product_id=product_id, instance_id=instance_id, by=actor)
+        command = messages.Reconnect(instance_id=instance_id)
+        replies = await self._link.command(product_id, command, expected, _REPLY_SECONDS)
         return sum(reply.accepted for reply in replies.values())
+
+    async def _expected(self, product_id: int, instance_id: str | None) -> set[str]:
+        """Who is to answer a command."""
+        if instance_id is None:
+            live = await self._store.one("live_instances", list[str], product_id)
+            if live is None:
+                raise no_product(product_id)
+            return set(live)
+        if not await self._store.value("product_exists", product_id):
+            raise no_product(product_id)
+        if not await self._store.value("instance_exists", product_id, instance_id):
+            raise NotFoundError(f"product {product_id} has no instance {instance_id!r}")
+        return {instance_id}
 
     async def report_heartbeat(self, product_id: int, heartbeat: messages.Heartbeat) -> None:
         """Pass a heartbeat on to the collector, the same way as any other.

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+import msgspec
+from msgspec import Struct, UnsetType, structs
 
-from ..core import rules
-from ..core.errors import NameTakenError, NotConfiguredError, NotFoundError
+from mqtt_shared.event import Event, content
+
+from ..core import rules, sample
+from ..core.errors import Fault, InvalidInputError, NameTakenError, NotConfiguredError, NotFoundError
+from ..core.model import Sample, Write
 from ..core.state import ConfigRow, Desired, Item, State, SubscriptionRow, subscription_answer
 from .base import Base, no_product, number_after, page, sorted_items
 
 if TYPE_CHECKING:
-    from ..core.inputs import SubscriptionInput, SubscriptionPatch
-    from ..core.model import Change, Page, Subscription, Write
+    from datetime import datetime
+
+    from ..core.inputs import SampleInput, SubscriptionDraft, SubscriptionInput, SubscriptionPatch
+    from ..core.model import Change, Page, Subscription
 
 __all__ = ["Subscriptions"]
 
@@ -54,6 +61,23 @@ class Subscriptions(Base):
         if not (stored.config and stored.subscriptions):
             raise _no_subscription(product_id, subscription_id)
         return stored.answers(live=live)[0], stored.config.revision
+
+    async def try_sample(self, product_id: int, given: SampleInput) -> Sample:
+        """What would become of a message; nothing is sent. Drafts take the place of what is stored.
+
+        Raises:
+            NotConfiguredError.
+            InvalidInputError: a draft breaks a rule, or is for a subscription that is not there.
+        """
+        state = await self._state(product_id, Write(actor=""))
+        wanted = state.desired()
+        if wanted.broker is None:
+            raise NotConfiguredError(product_id)
+        items = _with_drafts(wanted, given.subscriptions)
+        event = _event(given, product_id, state.now, wanted.topics.qos, state.revision)
+        # Templates may be slow; whoever else asks does not wait for them.
+        found = await asyncio.to_thread(sample.tried, wanted, items, event)
+        return Sample(event=event, subscriptions=found)
 
     async def create_subscription(
         self, product_id: int, new: SubscriptionInput, write: Write
@@ -113,6 +137,45 @@ def _find(wanted: Desired, product_id: int, subscription_id: int) -> Item:
         if item.id == subscription_id:
             return item
     raise _no_subscription(product_id, subscription_id)
+
+
+def _event(given: SampleInput, product_id: int, at: datetime, qos: int, revision: int) -> Event:
+    if isinstance(given.payload_text, UnsetType):
+        raw = b"" if isinstance(given.payload, UnsetType) else msgspec.json.encode(given.payload)
+    elif isinstance(given.payload, UnsetType):
+        raw = given.payload_text.encode()
+    else:
+        msg = "must not be there beside payload: a message has one of them"
+        raise InvalidInputError([Fault(["body", "payload_text"], msg, "conflict")])
+    payload, payload_base64 = content(raw)
+    return Event(
+        product_id=product_id,
+        instance_id="sample",
+        subscription="",
+        topic=given.topic,
+        payload=payload,
+        payload_base64=payload_base64,
+        qos=qos,
+        retain=False,
+        received_at=at,
+        message_id="sample",
+        revision=revision,
+    )
+
+
+def _with_drafts(wanted: Desired, drafts: list[SubscriptionDraft]) -> list[tuple[int | None, Item]]:
+    """The subscriptions to try, each with the id to tell."""
+    items: dict[int, tuple[int | None, Item]] = {item.id: (item.id, item) for item in wanted.subscriptions}
+    faults = list[Fault]()
+    for index, draft in enumerate(drafts):
+        if draft.id is not None and draft.id not in items:
+            msg = f"there is no subscription {draft.id}"
+            faults.append(Fault(["body", "subscriptions", index, "id"], msg, "missing"))
+        key = -1 - index if draft.id is None else draft.id
+        items[key] = draft.id, rules.new_subscription(key, draft)
+    if faults:
+        raise InvalidInputError(faults)
+    return list(items.values())
 
 
 def _checked(before: Desired, items: tuple[Item, ...], changed: Item) -> Desired:

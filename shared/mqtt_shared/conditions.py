@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from msgspec import Struct
+
 from .paths import MISSING, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["holds"]
+__all__ = ["Unmet", "holds", "unmet"]
 
 ANY = "ANY"
 
@@ -19,6 +21,24 @@ def holds(conditions: Mapping[str, Any], payload: object) -> bool:
     `"ANY"` always matches. No conditions always hold.
     """
     return all(_matches(wanted, look_up(payload, path)) for path, wanted in conditions.items())
+
+
+class Unmet(Struct, frozen=True):
+    """A condition that does not hold; `actual` is null where the path leads nowhere."""
+
+    key: str
+    expected: Any
+    actual: Any
+
+
+def unmet(conditions: Mapping[str, Any], payload: object) -> list[Unmet]:
+    """The conditions that keep `holds` from being true."""
+    found = ((path, wanted, look_up(payload, path)) for path, wanted in conditions.items())
+    return [
+        Unmet(path, wanted, None if value is MISSING else value)
+        for path, wanted, value in found
+        if not _matches(wanted, value)
+    ]
 
 
 def _matches(wanted: object, found: object) -> bool:

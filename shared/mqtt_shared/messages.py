@@ -332,9 +332,13 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 class Reconnect(Struct, frozen=True, kw_only=True, tag="reconnect", tag_field="command"):
-    """Give up the MQTT connection and make a new one with the applied configuration."""
+    """Give up the MQTT connection and make a new one with the applied configuration.
+
+    With an `instance_id`, it is for that instance alone; the others neither do it nor answer.
+    """
 
     request_id: str = ""
+    instance_id: Token | None = None
 
 
 Command = Reconnect

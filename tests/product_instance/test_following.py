@@ -225,6 +225,14 @@ async def test_the_reconnect_command_makes_a_new_connection(
         await mqtt.publish(f"{topic}/a", b"", qos=1)
         await eventually(lambda: received(instance) == 1)
         assert instance.heartbeat().connected
+        # A command for another instance is neither carried out nor answered.
+        before = instance.heartbeat().client_id
+        commands = instance._commands  # pyright: ignore[reportPrivateUsage] - who does not answer cannot be asked
+        assert commands._answer(encode(Reconnect(instance_id="two"))) is None  # pyright: ignore[reportPrivateUsage]
+        assert instance.heartbeat().client_id == before
+        reply = decode(await control.command(encode(Reconnect(instance_id="one"))), CommandReply)
+        assert reply.accepted
+        await eventually(lambda: instance.heartbeat().client_id != before)
         unknown = decode(await control.command(b'{"command": "dance"}'), CommandReply)
         assert not unknown.accepted
 
