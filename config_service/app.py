@@ -23,7 +23,7 @@ from .core.validation import MAX_BYTES
 from .metrics import Metrics
 from .openapi import document
 from .routes import ROUTES
-from .routing import ACTOR, SERVICE, Service, bind
+from .routing import ACTOR, SERVICE, Route, Service, bind
 from .settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-    from .routing import Route
     from .settings import StoreSettings
 
 __all__ = ["DIED", "backend_settings", "create_app", "openapi_json", "serve"]

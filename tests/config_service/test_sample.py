@@ -59,7 +59,7 @@ async def test_a_sample_message(api: Api) -> None:
 async def test_a_secret_that_is_not_there(api: Api) -> None:
     product = await api.configured()
     path = f"/products/{product}/mqtt-config/subscriptions"
-    draft = {"name": "paid", "topic": "a/b", "actions": [{**HOOK, "conditions": {}}]}
+    draft: dict[str, Any] = {"name": "paid", "topic": "a/b", "actions": [{**HOOK, "conditions": {}}]}
     answer = await api.json("POST", f"{path}/dry-run", {"topic": "a/b", "subscriptions": [draft]})
     (hook,) = answer["subscriptions"][0]["actions"]
     assert hook["would_send"] is None
