@@ -40,12 +40,6 @@ const subscriptions = createRoute({
   component: lazyRouteComponent(() => import("./pages/product/subscriptions/SubscriptionsTab"), "SubscriptionsTab"),
 });
 
-const activity = createRoute({
-  getParentRoute: () => product,
-  path: "/activity",
-  component: lazyRouteComponent(() => import("./pages/product/activity/ActivityTab"), "ActivityTab"),
-});
-
 const advanced = createRoute({
   getParentRoute: () => product,
   path: "/advanced",
@@ -58,7 +52,7 @@ function wholeNumber(text: string): number {
 }
 
 export const router = createRouter({
-  routeTree: root.addChildren([fleet, product.addChildren([productIndex, broker, subscriptions, activity, advanced])]),
+  routeTree: root.addChildren([fleet, product.addChildren([productIndex, broker, subscriptions, advanced])]),
   defaultPreload: "intent",
   scrollRestoration: true,
 });

@@ -4,7 +4,7 @@ import { queryOptions } from "@tanstack/react-query";
 
 import { ApiError } from "./problem";
 import { api, need } from "./client";
-import type { FleetProduct, Session } from "./types";
+import type { FleetProduct, Instance, Session } from "./types";
 
 export const keys = {
   session: ["session"] as const,
@@ -21,6 +21,7 @@ export const keys = {
 };
 
 const PAGE = 1000;
+const INSTANCES_PAGE = 200;
 
 export const sessionQuery = queryOptions({
   queryKey: keys.session,
@@ -75,10 +76,18 @@ export const rolloutQuery = (id: number) =>
 export const instancesQuery = (id: number) =>
   queryOptions({
     queryKey: keys.instances(id),
-    queryFn: async () => {
-      const page = await need(
-        api.GET("/api/v1/products/{product_id}/mqtt-config/instances", { params: { path: { product_id: id }, query: { limit: PAGE } } }),
-      );
-      return page.instances;
+    queryFn: async (): Promise<Instance[]> => {
+      const found: Instance[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await need(
+          api.GET("/api/v1/products/{product_id}/mqtt-config/instances", {
+            params: { path: { product_id: id }, query: { limit: INSTANCES_PAGE, ...(cursor ? { cursor } : {}) } },
+          }),
+        );
+        found.push(...page.instances);
+        cursor = page.next_cursor ?? undefined;
+      } while (cursor);
+      return found;
     },
   });

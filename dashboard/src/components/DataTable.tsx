@@ -38,7 +38,7 @@ export function DataTable<Row, Key extends string = string>(props: Props<Row, Ke
   useLayoutEffect(() => {
     if (body.current) setTop(body.current.getBoundingClientRect().top + window.scrollY);
   }, []);
-  // eslint-disable-next-line react-hooks/incompatible-library -- see "use no memo"
+   
   const virtual = useWindowVirtualizer({
     count: rows.length,
     estimateSize: () => rowHeight,
