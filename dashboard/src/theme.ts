@@ -18,6 +18,7 @@ export const theme = createTheme({
     Tooltip: { defaultProps: { withArrow: true, multiline: true, maw: 360, events: { hover: true, focus: true, touch: true } } },
     // The words of a tinted box in the colour of text: the tint alone has too little contrast.
     Alert: { styles: { title: { color: "var(--mantine-color-text)" } } },
+    Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
     // A dialog has no banner.
     ModalHeader: { defaultProps: { role: "presentation" } },
     Modal: { defaultProps: { centered: true, closeButtonProps: { "aria-label": "Close" } } },

@@ -92,9 +92,9 @@ class Desk:
         await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
         return page
 
-    async def configure(self, broker: Broker, **settings: Any) -> None:
+    async def configure(self, server: Broker, /, **settings: Any) -> None:
         """Point the product of the system at a broker."""
-        body = {"broker": {"host": "127.0.0.1", "port": broker.port}, "topics": {"prefix": "/v3/shop"}}
+        body = {"broker": {"host": "127.0.0.1", "port": server.port}, "topics": {"prefix": "/v3/shop"}}
         await self.system.call("PUT", self.system.path, body | settings)
 
     def product_path(self, tab: str) -> str:

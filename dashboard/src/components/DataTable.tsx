@@ -38,7 +38,6 @@ export function DataTable<Row, Key extends string = string>(props: Props<Row, Ke
   useLayoutEffect(() => {
     if (body.current) setTop(body.current.getBoundingClientRect().top + window.scrollY);
   }, []);
-   
   const virtual = useWindowVirtualizer({
     count: rows.length,
     estimateSize: () => rowHeight,

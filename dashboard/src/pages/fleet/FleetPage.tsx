@@ -64,7 +64,7 @@ export function FleetPage() {
           clearButtonProps={{ "aria-label": "Show all states" }}
           data={STATE_NAMES.map((value) => ({ value, label: STATES[value].words }))}
           value={search.state ?? null}
-          onChange={(state) => { change({ state: (state ?? undefined) }); }}
+          onChange={(state) => { change({ state: state ?? undefined }); }}
           w="11rem"
         />
       </Group>

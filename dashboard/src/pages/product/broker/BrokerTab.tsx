@@ -1,165 +1,169 @@
-/** Broker and topic settings: edit, test, see what it will do, save, go on watching. */
-
-import { Alert, Button, Fieldset, Group, List, NumberInput, PasswordInput, Select, SimpleGrid, Skeleton, Stack, Switch, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Group, Modal, Skeleton, Stack, Text } from "@mantine/core";
 import { useForm } from "@mantine/form";
+import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
 import { api, ifMatch, need } from "~/api/client";
 import { ApiError, fieldErrors } from "~/api/problem";
 import { configQuery, keys } from "~/api/queries";
-import type { ConfigAnswer, ConfigWritten, TestResult } from "~/api/types";
+import type { ConfigAnswer, ConfigInput, ConfigWritten } from "~/api/types";
 import { Failure } from "~/components/Failure";
 import { UnsavedGuard } from "~/components/UnsavedGuard";
 import { useMay } from "~/session/session";
 
+import { EffectPreview } from "../EffectPreview";
 import { useProductId } from "../ProductLayout";
-import { effectWords } from "../rollout";
-import { bodyOf, FIELDS, formOf, RULES, type BrokerForm } from "./form";
+import { RolloutProgress } from "../RolloutProgress";
+import { BrokerFields } from "./BrokerFields";
+import { ConflictDialog } from "./ConflictDialog";
+import { faultsOf, fieldAt, formOf, inputOf, type BrokerForm } from "./form";
+import { TestConnection } from "./TestConnection";
 
 export function BrokerTab() {
   const productId = useProductId();
-  const config = useQuery(configQuery(productId)).data;
-  if (!config) return <Skeleton h={320} aria-label="Loading" />;
-  return <Settings key={productId} productId={productId} config={config} />;
+  const config = useQuery(configQuery(productId));
+  if (!config.data) return config.isError ? null : <Skeleton h={420} radius="md" aria-label="Loading" />;
+  // Another product is another form.
+  return <BrokerEditor key={productId} productId={productId} answer={config.data} />;
 }
 
-function Settings({ productId, config }: { productId: number; config: ConfigAnswer }) {
+/** What the form was filled with. */
+interface Base {
+  revision: number | null;
+  form: BrokerForm;
+}
+
+function baseOf(answer: ConfigAnswer): Base {
+  return { revision: answer.revision, form: formOf(answer.mqtt_config) };
+}
+
+function BrokerEditor({ productId, answer }: { productId: number; answer: ConfigAnswer }) {
   const client = useQueryClient();
   const mayWrite = useMay("operator");
-  // What the form started from: a write is for this revision alone.
-  const [base, setBase] = useState(config);
-  const form = useForm<BrokerForm>({ initialValues: formOf(config.mqtt_config), validate: RULES });
-  const params = { path: { product_id: productId } };
-  const start = (from: ConfigAnswer): void => {
-    setBase(from);
-    const values = formOf(from.mqtt_config);
-    form.setInitialValues(values);
+  const [base, setBase] = useState(() => baseOf(answer));
+  const [saved, setSaved] = useState<number | null>(null);
+  const [theirs, setTheirs] = useState<ConfigAnswer | null>(null);
+  const form = useForm<BrokerForm>({ initialValues: base.form, validate: (values) => faultsOf(values), validateInputOnBlur: true });
+  const dirty = form.isDirty();
+
+  const fill = (next: Base, values: BrokerForm = next.form): void => {
+    setBase(next);
+    form.setInitialValues(next.form);
+    form.resetDirty(next.form);
     form.setValues(values);
     form.clearErrors();
-    save.reset();
-    preview.reset();
   };
-  const put = (dry_run: boolean, revision: number | null | undefined): Promise<ConfigWritten> =>
-    need(api.PUT("/api/v1/products/{product_id}/mqtt-config", {
-      params: { ...params, query: { dry_run }, header: ifMatch(revision) },
-      body: bodyOf(form.values),
-    }));
-  const refused = (error: unknown): void => { form.setErrors(fieldErrors(error, FIELDS)); };
-  const test = useMutation({
-    mutationFn: (): Promise<TestResult> =>
-      need(api.POST("/api/v1/products/{product_id}/mqtt-config/test", { params, body: bodyOf(form.values) })),
-    onError: refused,
+  // Somebody else saved: an untouched form follows, a touched one is kept and settled when it is saved.
+  useEffect(() => {
+    // eslint-disable-next-line react-hooks/set-state-in-effect -- the form is a system of its own
+    if (!dirty && (answer.revision ?? 0) > (base.revision ?? 0)) fill(baseOf(answer));
   });
-  const preview = useMutation({ mutationFn: () => put(true, base.revision), onError: refused });
+
+  const put = (body: ConfigInput, dryRun: boolean): Promise<ConfigWritten> =>
+    need(
+      api.PUT("/api/v1/products/{product_id}/mqtt-config", {
+        params: { path: { product_id: productId }, query: { dry_run: dryRun }, header: ifMatch(base.revision) },
+        body,
+      }),
+    );
+  const refused = async (error: Error): Promise<void> => {
+    preview.reset();
+    if (!(error instanceof ApiError)) return;
+    if (error.status === 412) setTheirs(await client.query({ ...configQuery(productId), staleTime: 0 }));
+    const found = Object.entries(fieldErrors(error)).map(([loc, text]) => [fieldAt(loc), text] as const);
+    form.setErrors(Object.fromEntries(found.filter(([field]) => field !== "")));
+    focusFirstFault();
+  };
+  const preview = useMutation({ mutationFn: (body: ConfigInput) => put(body, true), onError: refused });
   const save = useMutation({
-    mutationFn: (revision: number | null | undefined) => put(false, revision),
-    onSuccess: async () => {
-      await client.invalidateQueries({ queryKey: keys.product(productId) });
-      await client.invalidateQueries({ queryKey: keys.fleet });
-      const fresh = client.getQueryData(configQuery(productId).queryKey);
-      if (fresh) start(fresh);
+    mutationFn: (body: ConfigInput) => put(body, false),
+    onSuccess: (written) => {
+      preview.reset();
+      setSaved(written.revision);
+      fill({ revision: written.revision, form: formOf(written.mqtt_config) });
+      void client.invalidateQueries({ queryKey: keys.config(productId) });
+      void client.invalidateQueries({ queryKey: keys.rollout(productId) });
+      notifications.show({ message: `Revision ${written.revision ?? ""} is saved`, color: "green" });
     },
     onError: refused,
   });
-  const dirty = form.isDirty();
-  const conflict = [save.error, preview.error].find((error) => error instanceof ApiError && error.status === 412);
-  const failure = save.error ?? preview.error ?? test.error;
-  const moved = config.revision !== base.revision;
-  const broker = base.mqtt_config?.broker;
+
+  const checked = (): ConfigInput | null => {
+    if (form.validate().hasErrors) {
+      focusFirstFault();
+      return null;
+    }
+    return inputOf(form.values);
+  };
+  const problem = [preview.error, save.error].find((each) => each && !shownElsewhere(each));
+  const effect = preview.data;
   return (
-    <form
-      onSubmit={form.onSubmit(() => {
-        if (preview.data) save.mutate(base.revision);
-        else preview.mutate();
-      })}
-      // A preview and a test are of the values they were made for.
-      onChange={() => { preview.reset(); test.reset(); save.reset(); }}
-    >
-      <UnsavedGuard dirty={dirty && mayWrite} />
-      <Stack gap="md">
-        {moved && !dirty ? <Alert color="blue" title={`Revision ${config.revision} is there now`}><Button size="compact-sm" variant="default" onClick={() => { start(config); }}>Show it</Button></Alert> : null}
-        {conflict || (moved && dirty) ? (
-          <Alert color="yellow" title="Somebody else has changed the configuration" role="alert">
-            <Text size="sm">Your changes were made from revision {base.revision}; it is at {config.revision} now, with {theirs(config)}.</Text>
-            <Group mt="sm">
-              <Button size="compact-sm" variant="default" onClick={() => { start(config); }}>Take theirs, drop mine</Button>
-              <Button size="compact-sm" variant="default" onClick={() => { setBase(config); save.reset(); preview.reset(); }}>Keep mine, on top of theirs</Button>
-            </Group>
-          </Alert>
-        ) : null}
-        {failure && !conflict ? <Failure error={failure} title="Not accepted" /> : null}
-        {form.errors[""] ? <Alert color="red" title="Not accepted">{form.errors[""]}</Alert> : null}
-        <fieldset disabled={!mayWrite} style={{ border: 0, padding: 0, margin: 0 }}>
-          <Stack gap="md">
-            <Fieldset legend="Broker">
-              <SimpleGrid cols={{ base: 1, sm: 2 }}>
-                <TextInput label="Host" required placeholder="broker.example.com" {...form.getInputProps("broker.host")} />
-                <NumberInput label="Port" required min={1} max={65535} {...form.getInputProps("broker.port")} />
-                <TextInput label="User name" autoComplete="off" {...form.getInputProps("broker.username")} />
-                <PasswordInput
-                  label="Password"
-                  autoComplete="new-password"
-                  description={broker?.password ? "One is stored. Leave this empty to keep it." : "None is stored."}
-                  {...form.getInputProps("broker.password")}
-                />
-                <TextInput label="Client id" description="Empty: each instance has its own." {...form.getInputProps("broker.client_id")} />
-                <NumberInput label="Keep-alive, seconds" min={10} max={3600} {...form.getInputProps("broker.keep_alive")} />
-                <Switch label="TLS" {...form.getInputProps("broker.use_tls", { type: "checkbox" })} />
-                <Switch label="Verify the certificate" {...form.getInputProps("broker.verify_cert", { type: "checkbox" })} />
-                <Switch
-                  label="Clean session"
-                  description="On: what is published while an instance is not connected is lost to it."
-                  {...form.getInputProps("broker.clean_session", { type: "checkbox" })}
-                />
-              </SimpleGrid>
-            </Fieldset>
-            <Fieldset legend="Topics">
-              <SimpleGrid cols={{ base: 1, sm: 2 }}>
-                <TextInput label="Prefix" required {...form.getInputProps("topics.prefix")} />
-                <TextInput label="Pattern" required {...form.getInputProps("topics.pattern")} />
-                <Switch label="Shared subscriptions" description="Each message goes to one instance." {...form.getInputProps("topics.use_shared", { type: "checkbox" })} />
-                <TextInput label="Shared group" {...form.getInputProps("topics.shared_group")} />
-                <Select label="QoS" allowDeselect={false} data={["0", "1", "2"]} {...form.getInputProps("topics.qos")} />
-              </SimpleGrid>
-            </Fieldset>
-          </Stack>
-        </fieldset>
-        <div aria-live="polite">
-          {test.data ? <Tested result={test.data} /> : null}
-          {preview.data && !save.isSuccess ? <Preview change={preview.data} /> : null}
-        </div>
-        {mayWrite ? (
-          <Group>
-            <Button variant="default" loading={test.isPending} onClick={() => { if (!form.validate().hasErrors) test.mutate(); }}>Test connection</Button>
-            <Button type="submit" disabled={!dirty || conflict !== undefined} loading={preview.isPending || save.isPending}>
-              {preview.data ? "Save" : "Preview the effect"}
-            </Button>
-            {dirty ? <Button variant="subtle" onClick={() => { start(config); }}>Discard changes</Button> : null}
-          </Group>
-        ) : <Text size="sm" c="dimmed">Your role may look, not change.</Text>}
-      </Stack>
-    </form>
-  );
-}
-
-function theirs(config: ConfigAnswer): string {
-  const broker = config.mqtt_config?.broker;
-  return broker ? `the broker ${broker.host}:${broker.port}` : "no broker";
-}
-
-function Tested({ result }: { result: TestResult }) {
-  if (!result.connected) return <Alert color="red" title={result.error ?? "Not connected"}>{result.details}</Alert>;
-  return <Alert color="green" title={`Connected in ${Math.round(result.latency_ms ?? 0)} ms`}>{result.details}</Alert>;
-}
-
-function Preview({ change }: { change: ConfigWritten }) {
-  return (
-    <Alert color="blue" title="What saving will do">
-      {change.effect ? <Text size="sm">{effectWords(change.effect)}</Text> : null}
-      {change.warnings?.length ? (
-        <List size="sm" mt="xs">{change.warnings.map((each) => <List.Item key={each.type + each.msg}>{each.msg}</List.Item>)}</List>
+    <Stack gap="lg">
+      <UnsavedGuard dirty={dirty} />
+      {answer.mqtt_config ? null : (
+        <Alert color="blue" title="This product has no broker yet">
+          {mayWrite ? "Enter where its instances connect, test it, and save. Running instances connect at once." : "An operator can enter where its instances connect."}
+        </Alert>
+      )}
+      {dirty && answer.revision !== base.revision ? (
+        <Alert color="orange" title="Somebody else has saved meanwhile">When you save you see both versions and choose.</Alert>
       ) : null}
-    </Alert>
+      {saved === null ? null : <RolloutProgress productId={productId} revision={saved} onClose={() => { setSaved(null); }} />}
+      <form
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          const body = checked();
+          if (body) preview.mutate(body);
+        }}
+      >
+        <Stack gap="lg">
+          <BrokerFields form={form} stored={answer.mqtt_config?.broker} readOnly={!mayWrite} />
+          {problem ? <Failure error={problem} title="Not saved" /> : null}
+          {mayWrite ? (
+            <Group align="flex-start" justify="space-between">
+              <TestConnection productId={productId} input={checked} fingerprint={JSON.stringify(form.values)} />
+              <Group>
+                <Text size="sm" c="dimmed">{dirty ? "Not saved yet" : "Nothing to save"}</Text>
+                <Button variant="default" disabled={!dirty} onClick={() => { fill(baseOf(answer)); }}>Discard</Button>
+                <Button type="submit" disabled={!dirty} loading={preview.isPending}>Save…</Button>
+              </Group>
+            </Group>
+          ) : null}
+        </Stack>
+      </form>
+      <Modal opened={effect !== undefined} onClose={() => { preview.reset(); }} title="What happens when you save" size="lg">
+        <EffectPreview effect={effect?.effect} warnings={effect?.warnings ?? []} />
+        <Group justify="flex-end" mt="lg">
+          <Button variant="default" onClick={() => { preview.reset(); }}>Back</Button>
+          <Button data-autofocus loading={save.isPending} onClick={() => { save.mutate(inputOf(form.values)); }}>Save</Button>
+        </Group>
+      </Modal>
+      {theirs ? (
+        <ConflictDialog
+          base={base.form}
+          mine={form.values}
+          theirs={formOf(theirs.mqtt_config)}
+          revision={theirs.revision ?? 0}
+          onCancel={() => { setTheirs(null); }}
+          onChosen={(chosen) => {
+            fill(baseOf(theirs), chosen);
+            setTheirs(null);
+          }}
+        />
+      ) : null}
+    </Stack>
   );
+}
+
+/** At its field, or in a dialog of its own. */
+function shownElsewhere(error: Error): boolean {
+  if (!(error instanceof ApiError)) return false;
+  const places = Object.keys(fieldErrors(error)).map(fieldAt);
+  return error.status === 412 || (places.length > 0 && places.every((field) => field !== ""));
+}
+
+function focusFirstFault(): void {
+  requestAnimationFrame(() => document.querySelector<HTMLElement>("form [aria-invalid='true']")?.focus());
 }

@@ -1,29 +1,59 @@
 import { describe, expect, it } from "vitest";
 
-import { bodyOf, formOf, RULES } from "./form";
+import { conflicts, faultsOf, fieldAt, formOf, inputOf, merged } from "./form";
 
-describe("the broker form", () => {
-  it("leaves an untouched password out, so that the stored one stays", () => {
-    expect(bodyOf(formOf(null)).broker).not.toHaveProperty("password");
-  });
+const fresh = { ...formOf(null), host: "mqtt.example.com" };
 
-  it("sends a new password, and numbers as numbers", () => {
-    const form = formOf(null);
-    const body = bodyOf({ ...form, broker: { ...form.broker, host: " broker.example.com ", port: "8883", password: "made-up" } });
-    expect(body.broker).toMatchObject({ host: "broker.example.com", port: 8883, password: "made-up", username: null });
+describe("faultsOf", () => {
+  it("accepts what is there by default, once a host is given", () => {
+    expect(faultsOf(fresh)).toEqual({});
+    expect(Object.keys(faultsOf(formOf(null)))).toEqual(["host"]);
   });
+  it.each([
+    [{ host: "mqtt://a" }, "host"],
+    [{ host: "a:1883" }, "host"],
+    [{ host: "a b" }, "host"],
+    [{ port: 0 }, "port"],
+    [{ port: "" }, "port"],
+    [{ port: 65_536 }, "port"],
+    [{ port: 1.5 }, "port"],
+    [{ keep_alive: 9 }, "keep_alive"],
+    [{ prefix: "" }, "prefix"],
+    [{ shared_group: "" }, "shared_group"],
+    [{ shared_group: "a/b" }, "shared_group"],
+    [{ password: "x".repeat(513) }, "password"],
+  ])("%o", (change, field) => {
+    expect(Object.keys(faultsOf({ ...fresh, ...change }))).toEqual([field]);
+  });
+  it("lets an address of IPv6 through", () => {
+    expect(faultsOf({ ...fresh, host: "2001:db8::1" })).toEqual({});
+  });
+});
 
-  it.each(["mqtt://broker.example.com", "two words", ""])("refuses %j as a host", (host) => {
-    expect(RULES.broker.host(host)).not.toBeNull();
+describe("inputOf", () => {
+  it("sends a secret only when it changes", () => {
+    expect(inputOf(fresh).broker).not.toHaveProperty("password");
+    expect(inputOf({ ...fresh, password: "made-up" }).broker.password).toBe("made-up");
+    expect(inputOf({ ...fresh, removePassword: true }).broker.password).toBeNull();
   });
+  it("sends nothing where nothing is entered", () => {
+    expect(inputOf(fresh).broker).toMatchObject({ username: null, client_id: null, ca_certificate: null });
+  });
+});
 
-  it.each([0, 65_536, 1.5, ""])("refuses %j as a port", (port) => {
-    expect(RULES.broker.port(port)).not.toBeNull();
+describe("conflicts", () => {
+  it("shows what differs, and proposes theirs where I changed nothing", () => {
+    const mine = { ...fresh, port: 1884 };
+    const theirs = { ...fresh, port: 8883, use_tls: true };
+    const found = conflicts(fresh, mine, theirs);
+    expect(found).toEqual([
+      { field: "port", mine: "1884", theirs: "8883", untouched: false },
+      { field: "use_tls", mine: "off", theirs: "on", untouched: true },
+    ]);
+    expect(merged(mine, theirs, new Set(["use_tls"]))).toEqual({ ...fresh, port: 1884, use_tls: true });
   });
+});
 
-  it("asks for a group only where it is used", () => {
-    const form = formOf(null);
-    expect(RULES.topics.shared_group("", form)).not.toBeNull();
-    expect(RULES.topics.shared_group("", { ...form, topics: { ...form.topics, use_shared: false } })).toBeNull();
-  });
+it("finds the field of a fault", () => {
+  expect([fieldAt("broker.port"), fieldAt("topics.qos"), fieldAt("broker")]).toEqual(["port", "qos", ""]);
 });
