@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct, field
 
+from mqtt_shared import templates
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,11 +30,17 @@ __all__ = [
     "schema",
 ]
 
-_URL = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#\s\\@][^\s\\]*$"
+
+def _or_template(pattern: str) -> str:
+    """Also anything with a template in it: what that gives is known at the message."""
+    return rf"^(?:[\s\S]*\{{[{{%][\s\S]*|{pattern})$"
+
+
+_URL = _or_template(r"[Hh][Tt][Tt][Pp][Ss]?://[^/?#\s\\@][^\s\\]*")
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
 _ONE_LINE = r"^[^\x00-\x08\x0a-\x1f\x7f]*$"
 MQTT_TOPIC = r"^[^+#\x00]+$"
-_NATS_SUBJECT = r"^[^\s.*>\x00]+(\.[^\s.*>\x00]+)*$"
+_NATS_SUBJECT = _or_template(r"[^\s.*>\x00]+(\.[^\s.*>\x00]+)*")
 
 PATTERNS = {
     _URL: "must be an absolute URL with http:// or https://, a host, and no spaces",
@@ -59,6 +67,7 @@ class HttpWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Annotated[str, Meta(pattern=_HEADER_NAME)],
         Annotated[str, Meta(max_length=4000, pattern=_ONE_LINE)],
     ] = field(default_factory=dict[str, str])
+    body: Template | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=300)] = 10
 
 
@@ -75,6 +84,8 @@ class MqttPublish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     topic: Annotated[str, Meta(min_length=1, max_length=512, pattern=MQTT_TOPIC)]
     payload: Template | None = None
+    qos: Literal[0, 1, 2] = 1
+    retain: bool = False
 
 
 class NatsPublish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +107,12 @@ KNOWN: dict[str, type[Struct]] = {
     "healthcheck_response": HealthcheckResponse,
 }
 
+_LIMITS: dict[str, tuple[float, float]] = {
+    "timeout_seconds": (0.1, 600),
+    "retries": (0, 20),
+    "retry_backoff_seconds": (0.1, 300),
+}
+"""Least and most of what says how an action is tried."""
 _COMMON = {
     "name": {"type": "string", "maxLength": MAX_NAME},
     "description": {"type": "string", "maxLength": MAX_DESCRIPTION},
@@ -103,6 +120,10 @@ _COMMON = {
         "type": "object",
         "description": "Every key, a dotted path into the payload, must match the event: a scalar means "
         'equal, a list one of, "ANY" always.',
+    },
+    **{
+        name: {"type": "integer" if name == "retries" else "number", "minimum": least, "maximum": most}
+        for name, (least, most) in _LIMITS.items()
     },
 }
 
@@ -150,7 +171,7 @@ def schema(name: str) -> dict[str, Any]:
     }
 
 
-_KEYS = ("type", "name", "description", "conditions", "config")
+_KEYS = ("type", "name", "description", "conditions", "config", *_LIMITS)
 
 
 def faults(action: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
@@ -167,8 +188,21 @@ def faults(action: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]
             yield ((key,), *_wrong(action[key], "an object"))
     if isinstance(kind, str) and kind in KNOWN:
         yield from _unknown_keys(action)
+    yield from _limit_faults(action)
+    for place, words in templates.faults(action.get("config"), "config"):
+        yield tuple(place.split(".")), words, "template"
     if kind == "http_webhook":
         yield from _url_faults(action.get("config"))
+
+
+def _limit_faults(action: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    for key, (least, most) in _LIMITS.items():
+        value = action.get(key, least)
+        wanted = "an integer" if key == "retries" else "a number"
+        if isinstance(value, bool) or not isinstance(value, int if key == "retries" else int | float):
+            yield ((key,), *_wrong(value, wanted))
+        elif not least <= value <= most:
+            yield (key,), f"must be {wanted} from {least:g} to {most:g}", "out_of_range"
 
 
 def _text_faults(action: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
@@ -194,7 +228,7 @@ def _unknown_keys(action: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str
 
 def _url_faults(config: Any) -> Iterator[tuple[tuple[str, ...], str, str]]:
     url = config.get("url") if isinstance(config, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any JSON
-    if not isinstance(url, str):
+    if not isinstance(url, str) or templates.is_template(url):
         return
     try:
         parts = urlsplit(url)

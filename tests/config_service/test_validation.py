@@ -204,3 +204,36 @@ def test_any_json_is_either_taken_or_told_in_faults(body: dict[str, Any], kind: 
 def test_any_bytes_are_json_or_told(raw: bytes) -> None:
     with contextlib.suppress(MalformedJsonError, InvalidInputError):
         parse(raw)
+
+
+def test_actions_take_all_that_the_reference_promises() -> None:
+    tried = {"timeout_seconds": 10, "retries": 3, "retry_backoff_seconds": 1}
+    actions: list[Any] = [
+        {
+            "type": "http_webhook",
+            "config": {"url": "https://example.com/orders/{{ payload.id }}", "body": "{{ payload.id }}"},
+            **tried,
+        },
+        {
+            "type": "mqtt_publish",
+            "config": {"topic": "a/{{ payload.id }}", "qos": 2, "retain": True},
+            **tried,
+        },
+        {"type": "nats_publish", "config": {"subject": "orders.{{ payload.id }}"}, **tried},
+        {"type": "made_here", "config": {"text": "{{ payload.id }}"}, **tried},
+    ]
+    read(json.dumps({"name": "a", "actions": actions}).encode(), SubscriptionInput)
+
+
+def test_broken_templates_and_limits_are_told() -> None:
+    actions: list[Any] = [
+        {"type": "http_webhook", "config": {"url": "https://example.com", "body": "{{ bad"}, "retries": 21},
+        {"type": "made_here", "timeout_seconds": "long", "retries": 1.5},
+    ]
+    found = told(json.dumps({"name": "a", "actions": actions}), SubscriptionInput)
+    assert found == {
+        "body.actions.0.config.body": "template",
+        "body.actions.0.retries": "out_of_range",
+        "body.actions.1.timeout_seconds": "wrong_type",
+        "body.actions.1.retries": "wrong_type",
+    }
