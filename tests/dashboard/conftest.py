@@ -132,6 +132,7 @@ async def look_at(page: Page, name: str, *, image: bool = False) -> None:
         await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         for width in (360, 1280):
             await page.set_viewport_size({"width": width, "height": 900})
+            await page.evaluate("() => window.scrollTo(0, 0)")
             # The second frame shows what the first has measured.
             await page.evaluate(_TWO_FRAMES)
             await page.screenshot(path=_SCREENSHOTS / f"{name}-{theme}-{width}.png", full_page=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,23 @@ async def test_a_view_of_the_fleet_stands_in_its_address(desk: Desk) -> None:
     await page.get_by_label("Search products").fill("nothing")
     await page.get_by_role("button", name="Show all 4").click()
     await expect(names).to_have_count(4)
+
+
+async def test_a_thousand_products_are_few_rows_in_the_document(desk: Desk) -> None:
+    names = [f"product {number:04}" for number in range(1000)]
+    for start in range(0, 1000, 20):
+        some = names[start : start + 20]
+        await asyncio.gather(*(desk.system.call("POST", "/products", {"name": name}) for name in some))
+    page = await desk.sign_in("/?sort=name")
+    table = page.get_by_role("table", name="Products")
+    await expect(table).to_have_attribute("aria-rowcount", "1002")
+    await expect(page.get_by_role("link", name=names[0])).to_be_visible()
+    assert await table.get_by_role("row").count() < 60
+    await page.keyboard.press("End")
+    await expect(page.get_by_role("link", name=names[-1])).to_be_in_viewport()
+    assert await table.get_by_role("row").count() < 60
+    await page.get_by_label("Search products").fill("0500")
+    await expect(table.get_by_role("link")).to_have_text(["product 0500"])
 
 
 async def test_a_broken_stream_is_told_and_caught_up(desk: Desk) -> None:

@@ -42,9 +42,9 @@ export function ProductHeader({ product, config, rollout }: Props) {
           <span className={status?.actions_failed ? "bad" : undefined}>{integer(status?.actions_failed ?? 0)}</span>
         </Figure>
       </dl>
-      {status?.connection_error ? (
-        <Text className="bad" size="sm" role="status">Newest connection error: {status.connection_error}</Text>
-      ) : null}
+      <Text className="bad" size="sm" role="status" mih="1.55em">
+        {status?.connection_error ? `Newest connection error: ${status.connection_error}` : ""}
+      </Text>
     </section>
   );
 }

@@ -1,6 +1,7 @@
 import { CloseButton, Group, Progress, Stack, Text } from "@mantine/core";
 import { IconAlertTriangleFilled, IconCircleCheckFilled, IconCircleXFilled, IconLoader } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
 
 import { rolloutQuery } from "~/api/queries";
 import type { Rollout } from "~/api/types";
@@ -19,12 +20,17 @@ const MOST = 50;
 
 /** A saved revision on its way, instance by instance, until all have it or have said why not. */
 export function RolloutProgress({ productId, revision, onClose }: { productId: number; revision: number; onClose: () => void }) {
+  const place = useRef<HTMLElement>(null);
+  // Whoever has just saved stands at the end of the form.
+  useEffect(() => {
+    place.current?.scrollIntoView({ block: "nearest" });
+  }, [revision]);
   const { data } = useQuery(rolloutQuery(productId));
   // The answer may still be about the revision before.
   const rollout: Rollout | undefined = data && data.desired_revision >= revision ? data : undefined;
   const { text, tone } = rollout ? rolloutWords(rollout) : ({ text: "on its way", tone: "idle" } as const);
   return (
-    <section className="surface" aria-label="Rollout">
+    <section ref={place} className="surface" aria-label="Rollout" style={{ scrollMarginTop: "4rem" }}>
       <Stack p="md" gap="xs">
         <Group justify="space-between" wrap="nowrap">
           <Text fw={600} role="status">

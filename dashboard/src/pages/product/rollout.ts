@@ -37,7 +37,7 @@ export function effectWords(effect: Effect): string {
   const live = effect.live_instances;
   const where = live === 0 ? "no instance is live now" : `on ${count(live, "instance")}`;
   const what = parts.length > 0 ? `${parts.join(", ")} ${live === 0 ? `(${where})` : where}` : capitalized(where);
-  return `${what}; ${CONNECTION[connection]}.`;
+  return `${what}${parts.length > 0 || live === 0 ? ";" : ":"} ${CONNECTION[connection]}.`;
 }
 
 function capitalized(text: string): string {

@@ -1,6 +1,5 @@
 import { Alert, Button, Group, Modal, Skeleton, Stack, Text } from "@mantine/core";
 import { useForm } from "@mantine/form";
-import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 
@@ -84,7 +83,6 @@ function BrokerEditor({ productId, answer }: { productId: number; answer: Config
       fill({ revision: written.revision, form: formOf(written.mqtt_config) });
       void client.invalidateQueries({ queryKey: keys.config(productId) });
       void client.invalidateQueries({ queryKey: keys.rollout(productId) });
-      notifications.show({ message: `Revision ${written.revision ?? ""} is saved`, color: "green" });
     },
     onError: refused,
   });
