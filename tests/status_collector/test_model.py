@@ -372,7 +372,8 @@ async def counts_are_kept(run: Run, connection: Any) -> bool:
     return not connection.is_closed()
 
 
-@pytest.mark.parametrize("seed", [SEED])
+# The workers of a run must name the test alike; the seed is printed.
+@pytest.mark.parametrize("seed", [pytest.param(SEED, id="seed")])
 async def test_nothing_differs_from_the_model_whatever_happens(
     seed: int,
     own_postgres: Postgres,
