@@ -166,7 +166,10 @@ class Process:
 
     def freeze(self) -> None:
         """Stop the child in its tracks: its sockets stay open and nothing answers."""
-        self.signal(signal.SIGSTOP)
+        if self._child is not None:
+            self._child.send_signal(signal.SIGSTOP)
+            # One thread may still answer while another has stopped.
+            os.waitpid(self._child.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         """Let a frozen child go on."""
