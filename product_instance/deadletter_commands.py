@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 from msgspec import structs
 
+from mqtt_shared.event import content
 from mqtt_shared.messages import encode
 
 from .errors import InstanceError
@@ -42,8 +44,8 @@ async def show(settings: ProductSettings, sequence: int, *, as_json: bool) -> No
     """Print one letter with all its fields."""
     async with Letters(settings) as letters:
         stored = await _get(letters, sequence)
-        text = _json(structs.replace(stored, letter=await letters.letters.whole(stored.letter)))
-    click.echo(text if as_json else msgspec.json.format(text, indent=2))
+        whole = structs.replace(stored, letter=await letters.letters.whole(stored.letter))
+    click.echo(_json(whole) if as_json else _readable(whole))
 
 
 async def drop(settings: ProductSettings, sequences: Sequence[int], subscription: str | None) -> None:
@@ -102,10 +104,19 @@ def _json(stored: StoredLetter) -> str:
     return msgspec.json.encode(content).decode()
 
 
+def _readable(stored: StoredLetter) -> str:
+    letter = msgspec.json.decode(_json(stored))
+    payload, payload_base64 = content(b64decode(letter["payload_base64"]))
+    if payload_base64 is None:
+        letter = {("payload" if key == "payload_base64" else key): value for key, value in letter.items()}
+        letter["payload"] = payload
+    return msgspec.json.format(msgspec.json.encode(letter), indent=2).decode()
+
+
 def _line(stored: StoredLetter) -> str:
     letter = stored.letter
     at = letter.failed_at.isoformat(timespec="seconds").replace("+00:00", "Z")
     return (
         f"{stored.sequence}  {at}  {letter.subscription}  action {letter.action} {letter.action_type}  "
-        f"{letter.attempts} attempts  {letter.topic}  {letter.error}"
+        f"attempts {letter.attempts}  {letter.topic}  {letter.error}"
     )

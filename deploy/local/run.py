@@ -201,6 +201,7 @@ def _tell(stack: Stack, port: int, token: str) -> None:
     print(f"API reference      {base}/docs")
     print(f"Token              {token}")
     print(f"MQTT broker        127.0.0.1:{stack.mqtt_port}")
+    print(f"NATS               {stack.nats.url}")
     print(f"Data and logs      {stack.directory}")
     if not stack.has_mosquitto:
         print(

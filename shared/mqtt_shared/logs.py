@@ -33,9 +33,21 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
             redact,
-            structlog.stdlib.render_to_log_kwargs,
+            _to_log_kwargs,
         ],
     )
+
+
+def _to_log_kwargs(logger: Any, method: str, event: EventDict) -> EventDict:
+    """The values stand in the message too: a host program's formatter rarely shows a record's attributes."""
+    text = event["event"]
+    kwargs = structlog.stdlib.render_to_log_kwargs(logger, method, event)
+    values = kwargs["extra"]
+    if values:
+        kwargs["msg"] = f"{text} ({', '.join(f'{name}: {value}' for name, value in values.items())})"
+        # `configure` shows the values by themselves.
+        values["event"] = text
+    return kwargs
 
 
 def configure(settings: Settings) -> None:

@@ -153,6 +153,7 @@ async def test_list_show_replay_drop(
     assert [line.split()[0] for line in by_name.splitlines()] == ["4"]
     assert [line.split()[0] for line in by_id.splitlines()] == ["1", "2", "3"]
     assert (code, json.loads(shown)["topic"]) == (0, f"{topic}/two")
+    assert json.loads(shown)["payload"] == 4
     assert (missing, "no dead letter 9" in words) == (1, True)
 
     code, output = await run("replay", "1", "2")
