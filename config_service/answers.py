@@ -9,6 +9,7 @@ from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from .core.model import (
+    ActivityEntry,
     ApiToken,
     Change,
     Effect,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ActionType",
     "ActionTypes",
+    "ActivityPage",
     "ConfigWritten",
     "ConfigurationImported",
     "Diff",
@@ -185,6 +187,13 @@ class RevisionsPage(Struct, frozen=True, kw_only=True):
     """One page of the history, newest first."""
 
     revisions: list[Revision]
+    next_cursor: str | None
+
+
+class ActivityPage(Struct, frozen=True, kw_only=True):
+    """One page of what happened, the newest first."""
+
+    activity: list[ActivityEntry]
     next_cursor: str | None
 
 

@@ -120,7 +120,9 @@ def _path_parameter(name: str) -> dict[str, Any]:
 
 def _query_parameter(query: Query) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": query.kind}
-    if query.kind == "integer":
+    if query.kind == "date-time":
+        schema = {"type": "string", "format": "date-time"}
+    elif query.kind == "integer":
         schema |= {"minimum": query.least, "maximum": query.most}
     elif query.kind == "string":
         schema |= {"minLength": query.least, "maxLength": query.most}

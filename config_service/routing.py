@@ -7,8 +7,11 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import msgspec
 from aiohttp import hdrs, web
 from msgspec import Struct
+
+from mqtt_shared.messages import Timestamp, utc
 
 from .auth import COOKIE, check_origin, check_product, check_role
 from .core import validation
@@ -18,6 +21,8 @@ from .feed import Feed
 from .preconditions import Preconditions, wait_seconds
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from .accesslog import Entry
     from .auth import Authenticator
     from .core.model import Principal
@@ -56,7 +61,7 @@ class Query(Struct, frozen=True, kw_only=True):
     """One query parameter. `least` and `most` bound an integer, or the length of a string."""
 
     name: str
-    kind: Literal["boolean", "integer", "string"]
+    kind: Literal["boolean", "integer", "string", "date-time"]
     description: str
     default: bool | int | str | None = None
     required: bool = False
@@ -328,7 +333,7 @@ def _unknown(name: str, known: dict[str, Query]) -> Fault:
     return Fault(loc=["query", validation.shown(name)], msg=msg, type="unknown_parameter")
 
 
-def _value(query: Query, values: list[str] | tuple[()]) -> bool | int | str | None:
+def _value(query: Query, values: list[str] | tuple[()]) -> bool | int | str | datetime | None:
     if not values:
         if query.required:
             raise ValueError("is required")
@@ -356,10 +361,19 @@ def _string(query: Query, text: str) -> str:
     return text
 
 
-_READ: dict[str, Callable[[Query, str], bool | int | str]] = {
+def _date_time(_: Query, text: str) -> datetime:
+    try:
+        return utc(msgspec.convert(text, Timestamp))
+    except (msgspec.ValidationError, OverflowError):
+        msg = "must be a time with its zone, as 2026-01-31T08:00:00Z; + is written %2B here"
+        raise ValueError(msg) from None
+
+
+_READ: dict[str, Callable[[Query, str], bool | int | str | datetime]] = {
     "boolean": _boolean,
     "integer": _integer,
     "string": _string,
+    "date-time": _date_time,
 }
 
 

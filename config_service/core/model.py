@@ -12,9 +12,17 @@ from msgspec import Struct, field
 
 from mqtt_shared.conditions import Unmet
 from mqtt_shared.event import Event
-from mqtt_shared.messages import InstanceCounts, ProductStatus, Protocol, TlsVersion, Transport
+from mqtt_shared.messages import (
+    InstanceCounts,
+    ProductStatus,
+    Protocol,
+    TlsVersion,
+    TransitionKind,
+    Transport,
+)
 
 __all__ = [
+    "ActivityEntry",
     "ApiToken",
     "Broker",
     "Change",
@@ -24,6 +32,8 @@ __all__ = [
     "FleetProduct",
     "Instance",
     "InstanceProgress",
+    "Metrics",
+    "MetricsPoint",
     "MqttConfig",
     "Page",
     "PathChange",
@@ -294,6 +304,52 @@ class Revision(Struct, frozen=True, kw_only=True):
     action: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+
+
+class MetricsPoint(Struct, frozen=True, kw_only=True):
+    """What happened within one step of a range."""
+
+    at: datetime
+    """When it began."""
+    received: int
+    executed: int
+    failed: int
+    p50: float | None
+    """Seconds within which half of the messages were done; null without any."""
+    p95: float | None
+    p99: float | None
+    connected_instances: int | None
+    """The most at a time; null for a subscription."""
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    """The history of a product or of one of its subscriptions in figures, the oldest point first."""
+
+    product_id: int
+    subscription_id: int | None
+    start: datetime = field(name="from")
+    """When the first point begins."""
+    end: datetime = field(name="to")
+    """When the last point ends."""
+    as_of: datetime
+    """When this was read: a point that ends later is not over yet."""
+    step_seconds: int
+    resolution: Literal["minute", "hour"]
+    points: list[MetricsPoint]
+
+
+class ActivityEntry(Struct, frozen=True, kw_only=True):
+    """Something that happened to an instance, or a change of the configuration."""
+
+    id: str
+    at: datetime
+    kind: Literal[TransitionKind, "config_changed"]
+    instance_id: str | None
+    """Null: a change of the configuration."""
+    revision: int | None
+    detail: str | None
+    """The reason; of a change of the configuration, what was done: `put_config`, `restore`, ..."""
+    changed_by: str | None
 
 
 class ConfigChanged(Struct, frozen=True, kw_only=True):

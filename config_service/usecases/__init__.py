@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..core.model import Write
 from .configs import Configs
 from .fleet import Fleet
+from .history import History
 from .products import Products
 from .revisions import Revisions
 from .runtime import Runtime
@@ -16,7 +17,9 @@ from .transfer import Transfer
 __all__ = ["Usecases"]
 
 
-class Usecases(Products, Configs, Subscriptions, Secrets, Revisions, Transfer, Runtime, Fleet, Tokens):
+class Usecases(
+    Products, Configs, Subscriptions, Secrets, Revisions, Transfer, Runtime, History, Fleet, Tokens
+):
     """All use cases. Each raises UnavailableError without PostgreSQL, NotFoundError for an unknown id."""
 
     async def end_unused_key(self, product_id: int) -> None:
