@@ -3,6 +3,7 @@ import { gzipSync } from "node:zlib";
 
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
+import { compression } from "vite-plugin-compression2";
 
 const FIRST_LOAD_BYTES = 300 * 1024;
 
@@ -29,7 +30,7 @@ function budget(limit: number): Plugin {
 }
 
 export default defineConfig({
-  plugins: [react(), budget(FIRST_LOAD_BYTES)],
+  plugins: [react(), budget(FIRST_LOAD_BYTES), compression({ include: /assets\/.*\.(js|css)$/, algorithms: ["gzip", "brotliCompress"] })],
   resolve: { alias: { "~": fileURLToPath(new URL("src", import.meta.url)) } },
   build: {
     outDir: "../config_service/static",

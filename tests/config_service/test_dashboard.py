@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from typing import TYPE_CHECKING
 
@@ -69,8 +70,16 @@ async def test_files_of_the_build(api: Api, static: Path) -> None:
     assert asset.headers["X-Content-Type-Options"] == "nosniff"
     icon = await api.call("GET", "//favicon.svg")
     assert (icon.status, icon.headers["Cache-Control"]) == (200, "no-cache")
-    (static / "assets" / "a-1.js.gz").write_bytes(b"compressed")
     assert (await api.client.head("/favicon.svg")).status == 200
+
+
+async def test_compressed_files_go_to_those_who_take_them(api: Api, static: Path) -> None:
+    (static / "assets" / "a-1.js.gz").write_bytes(gzip.compress(b"small"))
+    packed = await api.call("GET", "//assets/a-1.js", headers={"Accept-Encoding": "gzip"})
+    assert (packed.headers["Content-Encoding"], await packed.text()) == ("gzip", "small")
+    assert packed.headers["Vary"] == "Accept-Encoding"
+    plain = await api.call("GET", "//assets/a-1.js", headers={"Accept-Encoding": "identity"})
+    assert ("Content-Encoding" in plain.headers, await plain.text()) == (False, "export {}")
 
 
 @pytest.mark.parametrize(

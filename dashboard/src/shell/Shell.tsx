@@ -35,7 +35,7 @@ export function Shell() {
         </Link>
         <Group gap="xs" wrap="nowrap">
           <Text size="sm" className={classes.who} title={`${session.data.name}, ${session.data.role}`}>
-            {session.data.name} · {session.data.role}
+            {session.data.name === session.data.role ? session.data.name : `${session.data.name} · ${session.data.role}`}
           </Text>
           <ThemeSwitch />
           <Button variant="default" size="compact-sm" h={30} onClick={() => { signOut.mutate(); }} loading={signOut.isPending}>
