@@ -25,4 +25,22 @@ describe("Rates", () => {
     rates.note("a", 3, 40_000);
     expect(rates.of("a", 40_000)).toBeNull();
   });
+
+  it("tells nothing from two reports close together", () => {
+    const rates = new Rates();
+    rates.note("a", 1000, 0);
+    rates.note("a", 1500, 100);
+    expect(rates.of("a", 100)).toBeNull();
+    rates.note("a", 2000, 5000);
+    expect(rates.of("a", 5000)).toBe(200);
+  });
+
+  it("takes a count from before a silence as that of the window's begin", () => {
+    const rates = new Rates();
+    rates.note("a", 100, 0);
+    rates.note("a", 250, 60_000);
+    expect(rates.of("a", 60_000)).toBe(10);
+    rates.note("a", 400, 60_100);
+    expect(rates.of("a", 60_100)).toBe(20);
+  });
 });

@@ -2,6 +2,8 @@
 
 /** How long a window a rate is taken over. */
 export const WINDOW_MS = 15_000;
+/** Reports that are closer than this tell no rate: two instances that report at once are not a burst. */
+const LEAST_MS = 4000;
 const IDLE_MS = 20_000;
 
 interface Sample {
@@ -25,18 +27,25 @@ export class Rates {
     this.#samples.set(key, known);
   }
 
-  /** Per second over the last window; null when nothing is known yet. */
+  /** Per second over the last window; null as long as too little is known. */
   of(key: string, now: number): number | null {
     const known = this.#samples.get(key);
     const last = known?.at(-1);
     if (!known || !last) return null;
     if (now - last.at > IDLE_MS) return 0;
-    const first = known.find((each) => each.at >= now - WINDOW_MS && each !== last) ?? known.at(-2);
-    if (!first) return null;
-    return ((last.count - first.count) * 1000) / Math.max(1, last.at - first.at);
+    const begin = known.findIndex((each) => each.at >= last.at - WINDOW_MS);
+    const first = known[begin];
+    if (first && last.at - first.at >= LEAST_MS) return perSecond(first, last, last.at - first.at);
+    // Nothing is reported while nothing is counted: the count of before the silence still stood when the window began.
+    const before = known[begin - 1];
+    return before ? perSecond(before, last, Math.min(WINDOW_MS, last.at - before.at)) : null;
   }
 
   clear(): void {
     this.#samples.clear();
   }
+}
+
+function perSecond(first: Sample, last: Sample, spanMs: number): number {
+  return ((last.count - first.count) * 1000) / spanMs;
 }

@@ -11,12 +11,13 @@ import { Failure } from "~/components/Failure";
 import { UnsavedGuard } from "~/components/UnsavedGuard";
 import { useMay } from "~/session/session";
 
+import { ConflictDialog } from "../ConflictDialog";
+import { merged } from "../conflicts";
 import { EffectPreview } from "../EffectPreview";
 import { useProductId } from "../ProductLayout";
 import { RolloutProgress } from "../RolloutProgress";
 import { BrokerFields } from "./BrokerFields";
-import { ConflictDialog } from "./ConflictDialog";
-import { faultsOf, fieldAt, formOf, inputOf, type BrokerForm } from "./form";
+import { conflicts, faultsOf, fieldAt, formOf, inputOf, LABELS, type BrokerForm } from "./form";
 import { TestConnection } from "./TestConnection";
 
 export function BrokerTab() {
@@ -52,6 +53,11 @@ function BrokerEditor({ productId, answer }: { productId: number; answer: Config
     form.resetDirty(next.form);
     form.setValues(values);
     form.clearErrors();
+  };
+  const settle = (saved: ConfigAnswer, taken?: ReadonlySet<string>): void => {
+    const next = baseOf(saved);
+    fill(next, taken ? merged(form.values, next.form, taken) : next.form);
+    setTheirs(null);
   };
   // Somebody else saved: an untouched form follows, a touched one is kept and settled when it is saved.
   useEffect(() => {
@@ -140,15 +146,12 @@ function BrokerEditor({ productId, answer }: { productId: number; answer: Config
       </Modal>
       {theirs ? (
         <ConflictDialog
-          base={base.form}
-          mine={form.values}
-          theirs={formOf(theirs.mqtt_config)}
+          found={conflicts(base.form, form.values, formOf(theirs.mqtt_config))}
+          labels={LABELS}
           revision={theirs.revision ?? 0}
           onCancel={() => { setTheirs(null); }}
-          onChosen={(chosen) => {
-            fill(baseOf(theirs), chosen);
-            setTheirs(null);
-          }}
+          onChosen={(taken) => { settle(theirs, taken); }}
+          onDropped={() => { settle(theirs); }}
         />
       ) : null}
     </Stack>

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { conflicts, faultsOf, fieldAt, formOf, inputOf, merged } from "./form";
+import { merged } from "../conflicts";
+import { conflicts, faultsOf, fieldAt, formOf, inputOf } from "./form";
 
 const fresh = { ...formOf(null), host: "mqtt.example.com" };
 

@@ -2,6 +2,8 @@
 
 import type { Broker, ConfigInput, MqttConfig } from "~/api/types";
 
+import { differences, type Conflict } from "../conflicts";
+
 export interface BrokerForm {
   host: string;
   port: number | string;
@@ -133,28 +135,9 @@ export const LABELS: Record<Exclude<Field, "removePassword" | "removeClientKey">
 
 const COMPARED = Object.keys(LABELS).filter((each) => each !== "password" && each !== "client_key") as (keyof typeof LABELS)[];
 
-/** A field that stands otherwise in two versions. */
-export interface Conflict {
-  field: keyof typeof LABELS;
-  mine: string;
-  theirs: string;
-  /** I did not touch it: theirs is what I would want. */
-  untouched: boolean;
-}
-
 /** Where my version differs from theirs; both came from `base`. */
 export function conflicts(base: BrokerForm, mine: BrokerForm, theirs: BrokerForm): Conflict[] {
-  return COMPARED.filter((field) => mine[field] !== theirs[field]).map((field) => ({
-    field,
-    mine: shown(mine[field]),
-    theirs: shown(theirs[field]),
-    untouched: mine[field] === base[field],
-  }));
-}
-
-/** My version, with the fields in `taken` from theirs. */
-export function merged(mine: BrokerForm, theirs: BrokerForm, taken: ReadonlySet<string>): BrokerForm {
-  return Object.fromEntries(Object.entries(mine).map(([field, value]) => [field, taken.has(field) ? theirs[field as Field] : value])) as unknown as BrokerForm;
+  return differences(COMPARED, (form, field) => shown(form[field]), base, mine, theirs);
 }
 
 function shown(value: BrokerForm[Field]): string {

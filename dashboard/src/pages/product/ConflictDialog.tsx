@@ -1,22 +1,24 @@
-import { Button, Group, Modal, SegmentedControl, Stack, Table, Text } from "@mantine/core";
+import { Box, Button, Group, Modal, SegmentedControl, Stack, Table, Text } from "@mantine/core";
 import { useState } from "react";
 
 import { integer } from "~/lib/format";
 
-import { conflicts, LABELS, merged, type BrokerForm } from "./form";
+import classes from "./ConflictDialog.module.css";
+import type { Conflict } from "./conflicts";
 
 interface Props {
-  base: BrokerForm;
-  mine: BrokerForm;
-  theirs: BrokerForm;
+  found: readonly Conflict[];
+  labels: Readonly<Record<string, string>>;
+  /** The one that was saved meanwhile. */
   revision: number;
-  onChosen: (form: BrokerForm) => void;
+  /** Go on with mine, but these fields from theirs. */
+  onChosen: (taken: ReadonlySet<string>) => void;
+  onDropped: () => void;
   onCancel: () => void;
 }
 
 /** Somebody else saved meanwhile: both versions, and which of them goes on, field by field. */
-export function ConflictDialog({ base, mine, theirs, revision, onChosen, onCancel }: Props) {
-  const found = conflicts(base, mine, theirs);
+export function ConflictDialog({ found, labels, revision, onChosen, onDropped, onCancel }: Props) {
   const [taken, setTaken] = useState(() => new Set<string>(found.filter((each) => each.untouched).map((each) => each.field)));
   const choose = (field: string, theirsIsIt: boolean): void => {
     const next = new Set(taken);
@@ -39,13 +41,13 @@ export function ConflictDialog({ base, mine, theirs, revision, onChosen, onCance
               <Table.Tbody>
                 {found.map(({ field, mine: my, theirs: their }) => (
                   <Table.Tr key={field}>
-                    <Table.Th scope="row">{LABELS[field]}</Table.Th>
-                    <Table.Td>{my}</Table.Td>
-                    <Table.Td>{their}</Table.Td>
+                    <Table.Th scope="row">{labels[field] ?? field}</Table.Th>
+                    <Table.Td><Version text={my} /></Table.Td>
+                    <Table.Td><Version text={their} /></Table.Td>
                     <Table.Td>
                       <SegmentedControl
                         size="xs"
-                        aria-label={`Version of ${LABELS[field]}`}
+                        aria-label={`Version of ${labels[field] ?? field}`}
                         data={[{ value: "mine", label: "Yours" }, { value: "theirs", label: "Saved" }]}
                         value={taken.has(field) ? "theirs" : "mine"}
                         onChange={(value) => { choose(field, value === "theirs"); }}
@@ -58,10 +60,15 @@ export function ConflictDialog({ base, mine, theirs, revision, onChosen, onCance
           </Table.ScrollContainer>
         ) : null}
         <Group justify="flex-end">
-          <Button variant="default" onClick={() => { onChosen(theirs); }}>Drop mine</Button>
-          <Button onClick={() => { onChosen(merged(mine, theirs, taken)); }} data-autofocus>Go on with this choice</Button>
+          <Button variant="default" onClick={() => { onDropped(); }}>Drop mine</Button>
+          <Button onClick={() => { onChosen(taken); }} data-autofocus>Go on with this choice</Button>
         </Group>
       </Stack>
     </Modal>
   );
+}
+
+function Version({ text }: { text: string }) {
+  if (!text.includes("\n")) return text;
+  return <Box component="pre" m={0} mah="16rem" fz="xs" tabIndex={0} className={classes.long}>{text}</Box>;
 }
