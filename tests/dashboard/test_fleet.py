@@ -133,6 +133,29 @@ async def test_a_thousand_products_are_few_rows_in_the_document(desk: Desk) -> N
     await expect(table.get_by_role("link")).to_have_text(["product 0500"])
 
 
+async def test_what_comes_from_outside_is_text(desk: Desk) -> None:
+    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    await desk.system.call("PATCH", f"/products/{desk.system.product['id']}", {"name": hostile[:100]})
+    product = await desk.system.call(
+        "POST",
+        "/products",
+        {"name": "\u202etxt.exe {{7*7}}", "description": f"javascript: {hostile}"},
+    )
+    dialogs: list[str] = []
+    page = await desk.open()
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    await page.get_by_label("Token", exact=True).fill(desk.system.token)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("link", name=hostile[:100])).to_be_visible()
+    await expect(page.get_by_text(f"javascript: {hostile}")).to_be_visible()
+    await page.get_by_role("link", name=hostile[:100]).click()
+    await expect(page.get_by_role("heading", name=hostile[:100])).to_be_visible()
+    await page.goto(f"{desk.url}/products/{product['id']}/broker")
+    await expect(page.get_by_role("heading", name="{{7*7}}")).to_be_visible()
+    assert await page.locator("img[src=x], script:not([src])").count() == 0
+    assert dialogs == []
+
+
 async def test_a_broken_stream_is_told_and_caught_up(desk: Desk) -> None:
     page = await desk.sign_in()
     await expect(page.get_by_role("link", name="shop")).to_be_visible()
