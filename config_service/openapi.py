@@ -38,7 +38,7 @@ _PROBLEMS = {
     412: "`If-Match` or `If-None-Match` names another revision than the current one.",
     413: "The body is larger than 1 MB.",
     415: "The body is not `application/json`.",
-    422: "Bad input; `errors` has all faults.",
+    422: "Bad input; `errors` has all faults. Or `snapshot-too-large`, in words.",
     503: "A server that the request needs is away.",
 }
 

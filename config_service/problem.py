@@ -19,6 +19,7 @@ from .core.errors import (
     RevisionMismatchError,
     SecretInUseError,
     ServiceError,
+    SnapshotTooLargeError,
     UnavailableError,
 )
 from .core.validation import MalformedJsonError
@@ -85,6 +86,7 @@ _KINDS: dict[type[Exception], tuple[int, str]] = {
     SecretInUseError: (409, "secret-in-use"),
     NotConfiguredError: (409, "not-configured"),
     RevisionMismatchError: (412, "revision-mismatch"),
+    SnapshotTooLargeError: (422, "snapshot-too-large"),
     UnavailableError: (503, "unavailable"),
     BusyError: (503, "busy"),
 }

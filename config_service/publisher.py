@@ -51,6 +51,9 @@ _ATTEMPTS = 20
 # A message on a key's subject is heard before the stream has stored it.
 _STORED_SECONDS = 0.2
 _AT_ONCE = 16
+# NATS counts the headers of a message too.
+_HEADER_BYTES = 256
+_USUAL_MAX_PAYLOAD = 1024 * 1024
 
 
 class BucketState(Struct, frozen=True):
@@ -121,6 +124,11 @@ class Link:
         if not self.is_up:
             raise UnavailableError("NATS")
         return self._client
+
+    @property
+    def max_payload(self) -> int:
+        """What the server takes in one message, in bytes; its default until it was seen."""
+        return self._client.max_payload if self._client else _USUAL_MAX_PAYLOAD
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """Send one message and see it arrive at the server.
@@ -220,6 +228,10 @@ def _last_number(subject: str) -> int | None:
     return int(token) if token.isascii() and token.isdigit() and len(token) < 11 else None
 
 
+class _TooLargeError(Exception):
+    """NATS would close the connection. Changes are refused before, but its limit may have come down."""
+
+
 class _Found(Struct, frozen=True):
     """The last message of a key; sequence 0 when there is none."""
 
@@ -251,9 +263,14 @@ class Publisher:
         # of it without looking, since the server refuses when anybody else was there meanwhile.
         self._known = dict[int, tuple[int, int]]()
         self._sent = dict[int, bytes]()
-        self._unopened = set[int]()
+        self._stuck = set[int]()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._on_change = on_change
+
+    @property
+    def most_bytes(self) -> int:
+        """What fits into the bucket of one product."""
+        return self._link.max_payload - _HEADER_BYTES
 
     def wake(self, product_id: int, ready: Sealed | None = None) -> None:
         """Publish the product soon; `ready` is what its commit has just made of it."""
@@ -289,17 +306,17 @@ class Publisher:
         """
         try:
             await self._publish(product_id, ready, again=again)
+        except (_TooLargeError, WrongKeyError) as error:
+            # Said once: the reconciler comes back to it every few seconds.
+            if product_id not in self._stuck:
+                self._stuck.add(product_id)
+                log.error("not published", product_id=product_id, error=str(error))
+            return False
         except (UnavailableError, MovedError, NatsError, TimeoutError) as error:
             self._known.pop(product_id, None)
             log.debug("not published yet", product_id=product_id, error=str(error) or repr(error))
             return False
-        except WrongKeyError as error:
-            # Said once: the reconciler comes back to it every few seconds.
-            if product_id not in self._unopened:
-                self._unopened.add(product_id)
-                log.error("not published", product_id=product_id, error=str(error))
-            return False
-        self._unopened.discard(product_id)
+        self._stuck.discard(product_id)
         return True
 
     async def _publish(self, product_id: int, ready: Sealed | None, *, again: bool) -> None:
@@ -329,6 +346,9 @@ class Publisher:
             await self._put(sealed, found.sequence)
 
     async def _put(self, sealed: Sealed, expected: int) -> None:
+        if len(sealed.payload) > self.most_bytes:
+            msg = f"the snapshot has {len(sealed.payload):,} bytes, NATS takes {self.most_bytes:,}"
+            raise _TooLargeError(msg)
         self._sent[sealed.product_id] = _hash(sealed.payload)
         try:
             ack = await self._jetstream.publish(

@@ -15,6 +15,8 @@ from .vault import BROKER_PASSWORD, CLIENT_KEY, PRODUCT_KEY, named_secret
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mqtt_shared.messages import Snapshot
+
     from .core.publication import Publication
     from .core.state import ProductRow
     from .vault import Vault
@@ -26,7 +28,10 @@ def seal_rows(vault: Vault, product_id: int, rows: Publication) -> Sealed | None
     """What belongs into the bucket; None when the product never had a configuration."""
     if rows.product and rows.config and rows.issued:
         wanted = stored(rows.product, rows.config, rows.subscriptions, rows.secrets)
-        return seal(vault, rows.product, wanted, rows.config.revision, at=rows.issued.at, by=rows.issued.by)
+        snapshot = snapshots.build(
+            product_id, rows.config.revision, wanted, at=rows.issued.at, by=rows.issued.by
+        )
+        return seal(vault, rows.product, wanted, snapshot)
     if rows.tombstone is None:
         return None
     key = _key(vault, rows.product.product_key, product_id) if rows.product else None
@@ -42,18 +47,15 @@ def seal_rows(vault: Vault, product_id: int, rows: Publication) -> Sealed | None
     )
 
 
-def seal(
-    vault: Vault, product: ProductRow, wanted: Desired, revision: int, *, at: datetime, by: str
-) -> Sealed:
-    """The configuration, sealed under the product's key, and under the previous one while that is good."""
-    snapshot = snapshots.build(product.id, revision, wanted, at=at, by=by)
+def seal(vault: Vault, product: ProductRow, wanted: Desired, snapshot: Snapshot) -> Sealed:
+    """`snapshot`, made of `wanted`, sealed under the product's key, and the previous one while it is good."""
     secrets = opened(vault, product.id, wanted)
     key = _key(vault, product.product_key, product.id)
     previous = product.previous_product_key
     previous_key = _key(vault, previous, product.id) if previous else None
     return Sealed(
         product_id=product.id,
-        revision=revision,
+        revision=snapshot.revision,
         payload=sealing.seal_snapshot(snapshot, secrets, key, previous_key),
         key_id=product.product_key_id,
         previous_key_id=product.previous_product_key_id,
@@ -83,7 +85,8 @@ def seal_tombstone(
     vault: Vault, product: ProductRow, revision: int, *, at: datetime, by: str
 ) -> tuple[str, str]:
     """The last snapshot of a removed configuration, and its digest."""
-    sealed = seal(vault, product, Desired(), revision, at=at, by=by)
+    removed = Desired()
+    sealed = seal(vault, product, removed, snapshots.build(product.id, revision, removed, at=at, by=by))
     return sealed.payload.decode(), sealing.digest(sealed.payload)
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "RevisionMismatchError",
     "SecretInUseError",
     "ServiceError",
+    "SnapshotTooLargeError",
     "UnavailableError",
 ]
 
@@ -83,6 +84,17 @@ class InvalidInputError(ServiceError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, fault.loc))}: {fault.msg}" for fault in faults))
         self.faults = list(faults)
+
+
+class SnapshotTooLargeError(ServiceError):
+    """The whole configuration would not fit into one message of NATS (422)."""
+
+    def __init__(self, size: int, limit: int, largest: Iterable[tuple[str, int]]) -> None:
+        parts = ", ".join(f"{name} ({part:,} bytes)" for name, part in largest)
+        super().__init__(
+            f"the configuration would take {size:,} bytes on its way to the instances, and NATS takes "
+            f"{limit:,} (its max_payload): shorten or remove what is largest: {parts}"
+        )
 
 
 class UnavailableError(ServiceError):

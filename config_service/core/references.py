@@ -24,5 +24,7 @@ def references(items: Sequence[Item]) -> Iterator[tuple[Item, int, str]]:
 
 def used_secrets(wanted: Desired) -> dict[str, str]:
     """The tokens at rest of the secrets that there are and that some action refers to, by name."""
+    if not wanted.secrets:
+        return {}
     names = {name for _, _, name in references(wanted.subscriptions)}
     return {name: secret.token for name, secret in wanted.secrets.items() if name in names}

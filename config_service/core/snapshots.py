@@ -9,12 +9,18 @@ from msgspec import structs
 
 from mqtt_shared import messages, sealing
 
+from .errors import SnapshotTooLargeError
+from .references import used_secrets
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .state import Desired
 
-__all__ = ["build", "digest", "is_same"]
+__all__ = ["build", "check_size", "digest", "is_same"]
 
 _NO_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_PARTS_TOLD = 3
 
 
 def build(product_id: int, revision: int, wanted: Desired, *, at: datetime, by: str) -> messages.Snapshot:
@@ -46,6 +52,43 @@ def build(product_id: int, revision: int, wanted: Desired, *, at: datetime, by: 
 def digest(snapshot: messages.Snapshot) -> str:
     """What instances report as `applied_digest`."""
     return sealing.digest(messages.encode(snapshot))
+
+
+def check_size(before: Desired, after: Desired, snapshot: messages.Snapshot, limit: int) -> None:
+    """Can `snapshot`, made of `after`, be published? What became smaller may be too large still.
+
+    Raises:
+        SnapshotTooLargeError: it can not.
+    """
+    size = _most_bytes(after, snapshot)
+    if size <= limit:
+        return
+    old = build(snapshot.product_id, snapshot.revision, before, at=snapshot.issued_at, by=snapshot.issued_by)
+    if size >= _most_bytes(before, old):
+        largest = sorted(_parts(after), key=lambda part: part[1], reverse=True)
+        raise SnapshotTooLargeError(size, limit, largest[:_PARTS_TOLD])
+
+
+def _most_bytes(wanted: Desired, snapshot: messages.Snapshot) -> int:
+    return sealing.most_bytes(messages.encode(snapshot), _tokens(wanted).values())
+
+
+def _tokens(wanted: Desired) -> dict[str, str]:
+    """The secrets that go into the snapshot, at rest, by what they are called."""
+    tokens = {"password": wanted.password, "client_key": wanted.client_key}
+    named = {f"secret {name}": token for name, token in used_secrets(wanted).items()}
+    return {name: token for name, token in tokens.items() if token} | named
+
+
+def _parts(wanted: Desired) -> Iterator[tuple[str, int]]:
+    for item in wanted.subscriptions:
+        yield f"subscription {item.name}", len(messages.encode(item))
+    if wanted.broker:
+        for name in ("ca_certificate", "client_certificate"):
+            yield name, len(getattr(wanted.broker, name) or "")
+    yield "variables", sum(len(name) + len(value) for name, value in wanted.variables.items())
+    for name, token in _tokens(wanted).items():
+        yield name, len(token)
 
 
 def is_same(raw: bytes, right: bytes, secrets: sealing.Secrets, key: str, previous_key: str | None) -> bool:

@@ -31,7 +31,7 @@ from ..vault import BROKER_PASSWORD, CLIENT_KEY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from mqtt_shared.messages import Broker
+    from mqtt_shared import messages
 
     from ..core.inputs import BrokerInput, PartialBrokerInput
     from ..core.model import Write
@@ -160,16 +160,24 @@ class Base:
 
         compute: the wanted configuration, checked; raises where the input breaks a rule.
         ids: how many subscriptions it may create. rename: new name and description of the product.
+
+        Raises:
+            SnapshotTooLargeError: NATS could not take it to the instances.
         """
         async with self._lock(product_id):
             for _ in range(_ATTEMPTS):
                 state = await self._state(product_id, write, ids=ids)
                 before = state.desired()
                 after = compute(state, before)
+                snapshot = snapshots.build(
+                    product_id, state.revision + 1, after, at=state.now, by=write.actor
+                )
+                if after != before:
+                    snapshots.check_size(before, after, snapshot, self._publisher.most_bytes)
                 if (after == before and rename == (None, None)) or write.dry_run:
                     return self._outcome(state, before, after, saved=None)
-                if saved := await self._save(state, before, after, write, action, rename):
-                    self._announce(state, after, write)
+                if saved := await self._save(state, before, after, snapshot, write, action, rename):
+                    self._announce(state, after, snapshot)
                     return self._outcome(state, before, after, saved=saved)
         raise UnavailableError("the configuration (others keep changing it)")
 
@@ -178,11 +186,11 @@ class Base:
         state: State,
         before: Desired,
         after: Desired,
+        snapshot: messages.Snapshot,
         write: Write,
         action: str,
         rename: tuple[str | None, str | None],
     ) -> int | None:
-        snapshot = snapshots.build(state.product.id, state.revision + 1, after, at=state.now, by=write.actor)
         old = {item.id: item for item in before.subscriptions}
         new = {item.id: item for item in after.subscriptions}
         put, removed = secret_changes(before, after)
@@ -235,8 +243,8 @@ class Base:
         removed = structs.replace(before, broker=None, password=None, client_key=None, subscriptions=())
         return self._outcome(state, before, removed, saved=None).as_change(None)
 
-    def _announce(self, state: State, after: Desired, write: Write) -> None:
-        sealed = seal(self._vault, state.product, after, state.revision + 1, at=state.now, by=write.actor)
+    def _announce(self, state: State, after: Desired, snapshot: messages.Snapshot) -> None:
+        sealed = seal(self._vault, state.product, after, snapshot)
         # A named secret may have changed just before the first configuration: publish what is stored.
         self._publisher.wake(state.product.id, sealed if state.config else None)
 
@@ -289,7 +297,7 @@ class Base:
         return found or list(_tls_faults(after.broker, key))
 
 
-def _tls_faults(broker: Broker, key: str | None) -> Iterator[Fault]:
+def _tls_faults(broker: messages.Broker, key: str | None) -> Iterator[Fault]:
     """What the TLS library itself has against them: a key that is too short, say."""
     try:
         tls.context(

@@ -93,10 +93,12 @@ class Products(Base):
             state = await self._state(product_id, write)
             row = _patched(state.product, patch)
             await self._check_name(row)
-            if write.dry_run or row == state.product or not state.config:
+            if row == state.product or not state.config:
                 if change := await self._update_row(state, row, write):
                     return change
             elif row.variables == state.product.variables:
+                if write.dry_run:
+                    return _unchanged(state, product_answer(row))
                 saved = await self._store.one(
                     "update_product", ProductRow, product_id, row.name, row.description
                 )
@@ -112,11 +114,6 @@ class Products(Base):
 
     async def _update_row(self, state: State, row: ProductRow, write: Write) -> Change[Product] | None:
         """Without a revision; None when a configuration was created meanwhile."""
-        if write.dry_run and state.config:
-            after = structs.replace(state.desired(), variables=row.variables)
-            rules.check(after)
-            outcome = self._outcome(state, state.desired(), after, saved=None)
-            return outcome.as_change(product_answer(row))
         if write.dry_run or row == state.product:
             return _unchanged(state, product_answer(row))
         saved = await self._store.one(
@@ -147,8 +144,10 @@ class Products(Base):
             None if isinstance(description, UnsetType) else description,
         )
         outcome = await self._change(product_id, write, "update_product", compute, rename=rename)
-        row = structs.replace(_patched(outcome.state.product, patch), updated_at=outcome.state.now)
-        await self._tell(row.id, row.name, "updated")
+        row = _patched(outcome.state.product, patch)
+        if not write.dry_run:
+            row = structs.replace(row, updated_at=outcome.state.now)
+            await self._tell(row.id, row.name, "updated")
         return outcome.as_change(product_answer(row))
 
     async def delete_product(self, product_id: int, write: Write) -> Change[None]:

@@ -17,7 +17,7 @@ from msgspec import Struct, field, structs
 from .messages import MalformedMessageError, Snapshot, decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "InvalidKeyError",
@@ -26,6 +26,7 @@ __all__ = [
     "UnsealError",
     "digest",
     "key_id",
+    "most_bytes",
     "new_key",
     "open_snapshot",
     "seal_snapshot",
@@ -167,6 +168,24 @@ def seal_snapshot(snapshot: Snapshot, secrets: Secrets, key: str, previous_key: 
     sealed_previous = _fernet(previous_key).encrypt(plain).decode() if previous_key else None
     sealed = _fernet(key).encrypt(plain).decode()
     return encode(structs.replace(snapshot, sealed=sealed, sealed_previous=sealed_previous))
+
+
+# What stands in `_Sealed` beside the secrets.
+_SEALED_BYTES = 300
+# Version, time, initialisation vector and signature of a Fernet token, and the size of the cipher's blocks.
+_FERNET_BYTES, _BLOCK_BYTES = 57, 16
+
+
+def most_bytes(snapshot: bytes, at_rest: Iterable[str]) -> int:
+    """The most that `seal_snapshot` makes of an encoded snapshot without seal, whether one key seals or two.
+
+    at_rest: the secrets' tokens, as `Keyring.encrypt` makes them. They need not be opened: each holds no less
+        than the secret takes in the seal.
+    """
+    secrets = sum(len(token) * 3 // 4 - _FERNET_BYTES for token in at_rest)
+    blocks = (_SEALED_BYTES + secrets) // _BLOCK_BYTES + 1
+    token = (_FERNET_BYTES + blocks * _BLOCK_BYTES + 2) // 3 * 4
+    return len(snapshot) + 2 * token + len('"sealed":"","sealed_previous":""')
 
 
 class Opened(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from mqtt_shared.messages import Broker, MalformedMessageError, Snapshot, Subscription, Topics
+from mqtt_shared.messages import Broker, MalformedMessageError, Snapshot, Subscription, Topics, encode
 from mqtt_shared.sealing import (
     InvalidKeyError,
     Keyring,
@@ -19,6 +19,7 @@ from mqtt_shared.sealing import (
     UnsealError,
     digest,
     key_id,
+    most_bytes,
     new_key,
     open_snapshot,
     seal_snapshot,
@@ -157,3 +158,26 @@ def test_the_id_of_a_key_tells_nothing_about_it() -> None:
     assert key_id(KEY) == key_id(KEY)
     assert len(key_id(KEY)) == 12
     assert key_id(KEY) not in KEY
+
+
+@settings(deadline=None)
+@given(
+    texts=st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True), st.text(max_size=300)),
+    password=st.text(max_size=512),
+    revision=st.integers(min_value=1, max_value=2**62),
+)
+def test_the_size_of_what_is_sealed_is_known_before(
+    texts: dict[str, str], password: str, revision: int
+) -> None:
+    keyring = Keyring([new_key()])
+    snapshot = structs.replace(SNAPSHOT, revision=revision)
+    tokens = [
+        keyring.encrypt(password, purpose="broker-password", product_id=7),
+        *(
+            keyring.encrypt(text, purpose=f"named-secret {name}", product_id=7)
+            for name, text in texts.items()
+        ),
+    ]
+    most = most_bytes(encode(snapshot), tokens)
+    made = len(seal_snapshot(snapshot, Secrets(password=password, named=texts), KEY, new_key()))
+    assert made <= most <= made + 1000 + 400 * len(tokens)
