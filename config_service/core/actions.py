@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from mqtt_shared import templates
 
@@ -40,14 +40,16 @@ _URL = _or_template(r"[Hh][Tt][Tt][Pp][Ss]?://[^/?#\s\\@][^\s\\]*")
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"
 _ONE_LINE = r"^[^\x00-\x08\x0a-\x1f\x7f]*$"
 MQTT_TOPIC = r"^[^+#\x00]+$"
-_NATS_SUBJECT = _or_template(r"[^\s.*>\x00]+(\.[^\s.*>\x00]+)*")
+# What begins with $ is the server's own.
+_NATS_SUBJECT = _or_template(r"[^\s.*>\x00$][^\s.*>\x00]*(\.[^\s.*>\x00]+)*")
 
 PATTERNS = {
     _URL: "must be an absolute URL with http:// or https://, a host, and no spaces",
     _HEADER_NAME: "must be the name of an HTTP header: letters, digits and - (RFC 9110, 5.6.2)",
     _ONE_LINE: "must be one line without control characters",
     MQTT_TOPIC: "must be an MQTT topic to publish on: without + and #",
-    _NATS_SUBJECT: "must be a NATS subject to publish on: words joined by dots, without *, > and spaces",
+    _NATS_SUBJECT: "must be a NATS subject to publish on: words joined by dots, without *, > and spaces, "
+    "and not beginning with $",
 }
 """What to tell about a value that does not match."""
 
@@ -68,13 +70,24 @@ class HttpWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Annotated[str, Meta(max_length=4000, pattern=_ONE_LINE)],
     ] = field(default_factory=dict[str, str])
     body: Template | None = None
-    timeout_seconds: Annotated[float, Meta(gt=0, le=300)] = 10
+    timeout_seconds: (
+        Annotated[
+            float, Meta(gt=0, le=300, description="For each attempt, where the action has none of its own")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+_Address = Annotated[str, Meta(min_length=1, max_length=320, pattern=_ONE_LINE)]
 
 
 class SmtpEmail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Send a mail; all three are templates. `to` holds one or more addresses, separated by commas."""
+    """Send a mail; all three are templates. `to` is a list of addresses, or holds them between commas."""
 
-    to: Annotated[str, Meta(min_length=1, max_length=2000, pattern=_ONE_LINE)]
+    to: (
+        Annotated[str, Meta(min_length=1, max_length=2000, pattern=_ONE_LINE)]
+        | Annotated[list[_Address], Meta(min_length=1, max_length=100)]
+    )
     subject: Annotated[str, Meta(min_length=1, max_length=500, pattern=_ONE_LINE)]
     body: Template
 

@@ -109,11 +109,14 @@ class TopicsInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     qos: Qos | UnsetType = UNSET
 
 
+GivenTopics = Annotated[TopicsInput, Meta(extra={"check": "topics"})]
+
+
 class ConfigInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `PUT .../mqtt-config`."""
 
     broker: BrokerInput
-    topics: TopicsInput | UnsetType = UNSET
+    topics: GivenTopics | UnsetType = UNSET
 
 
 class PartialBrokerInput(BrokerInput, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,7 +129,7 @@ class TestInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST .../mqtt-config/test`."""
 
     broker: PartialBrokerInput | UnsetType = UNSET
-    topics: TopicsInput | UnsetType = UNSET
+    topics: GivenTopics | UnsetType = UNSET
 
 
 class SubscriptionInput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

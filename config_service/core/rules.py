@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .state import Desired
 
 __all__ = [
+    "NO_GROUP",
     "check",
     "check_variables",
     "given_secret",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+NO_GROUP = "is required when use_shared is on"
 _LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -143,7 +145,7 @@ def _is_address(host: str) -> bool:
 
 def _topics_faults(wanted: messages.Topics) -> Iterator[Fault]:
     if wanted.use_shared and not wanted.shared_group:
-        yield _fault(["body", "topics", "shared_group"], "is required when use_shared is on", "missing")
+        yield _fault(["body", "topics", "shared_group"], NO_GROUP, "missing")
     # Levels follow after both: a wildcard that must be last can be in neither.
     for name, template in (("prefix", f"{wanted.prefix}/x"), ("pattern", f"x/{wanted.pattern}/x")):
         for msg in topics.faults(template):

@@ -254,6 +254,10 @@ def _check_extra(value: object, extra: dict[str, Any], loc: Loc, found: _Faults)
             found.add((*loc, *inner), msg, kind)
         for name, config in _known_config(cast("dict[str, Any]", value)):
             _check(config, _type_of(name), (*loc, "config"), found)
+    if extra.get("check") == "topics" and isinstance(value, dict):
+        given = cast("dict[str, Any]", value)
+        if given.get("use_shared") is True and given.get("shared_group", "") is None:
+            found.add((*loc, "shared_group"), rules.NO_GROUP, "missing")
 
 
 def _no_faults(_: str) -> list[str]:
@@ -288,8 +292,20 @@ def _check_union(value: object, kind: inspect.UnionType, loc: Loc, found: _Fault
     if value is None and kind.includes_none:
         return
     real = [inner for inner in kind.types if not isinstance(inner, inspect.NoneType)]
-    # The structs of this API have unions with null only: one type is left.
-    _check(value, real[0], loc, found)
+    if len(real) > 1:
+        real = [inner for inner in real if isinstance(value, _UNITED[type(_plain(inner))])]
+    if real:
+        _check(value, real[0], loc, found)
+    else:
+        _wrong(value, "a string or an array", loc, found)
+
+
+# The types that stand in unions with each other; all others do with null only.
+_UNITED: dict[type, type] = {inspect.StrType: str, inspect.ListType: list}
+
+
+def _plain(kind: inspect.Type) -> inspect.Type:
+    return kind.type if isinstance(kind, inspect.Metadata) else kind
 
 
 def _wrong(value: object, wanted: str, loc: Loc, found: _Faults) -> None:
@@ -409,6 +425,8 @@ def _check_list(value: object, kind: inspect.ListType, loc: Loc, found: _Faults)
         _wrong(value, "an array", loc, found)
         return
     items = cast("list[Any]", value)
+    if len(items) < (kind.min_length or 0):
+        found.add(loc, "must not be empty", "too_short")
     if kind.max_length is not None and len(items) > kind.max_length:
         found.add(loc, f"must have at most {kind.max_length} elements, not {len(items)}", "too_long")
         return

@@ -55,11 +55,19 @@ def _step(index: int, action: Mapping[str, Any], timeout_seconds: float) -> Step
         action={**action, "config": config if isinstance(config, dict) else {}},
         action_type=str(action.get("type")),
         conditions=cast("dict[str, Any]", conditions) if isinstance(conditions, dict) else {},
-        timeout_seconds=_number(action.get("timeout_seconds"), 0.1, 600, timeout_seconds),
+        timeout_seconds=_number(_given_timeout(action), 0.1, 600, timeout_seconds),
         retries=int(_number(action.get("retries"), 0, 20, 3)),
         retry_backoff_seconds=_number(action.get("retry_backoff_seconds"), 0.1, _MOST_DELAY_SECONDS, 1),
         has_templates=_has_templates(config),
     )
+
+
+def _given_timeout(action: Mapping[str, Any]) -> object:
+    """Of the action; a webhook may have it in its config."""
+    if action.get("timeout_seconds") is None and action.get("type") == "http_webhook":
+        config: object = action.get("config")
+        return cast("dict[str, Any]", config).get("timeout_seconds") if isinstance(config, dict) else None
+    return action.get("timeout_seconds")
 
 
 def _number(given: object, least: float, most: float, default: float) -> float:

@@ -206,6 +206,41 @@ def test_any_bytes_are_json_or_told(raw: bytes) -> None:
         parse(raw)
 
 
+MAIL = {"to": "ann@example.com", "subject": "made up", "body": "made up"}
+
+
+@pytest.mark.parametrize(
+    ("to", "place", "fault"),
+    [
+        (7, "", "wrong_type"),
+        (None, "", "null_not_allowed"),
+        ("", "", "too_short"),
+        ([], "", "too_short"),
+        ([7], ".0", "wrong_type"),
+        (["ann@example.com", "a\nb"], ".1", "pattern"),
+    ],
+)
+def test_mail_addresses(to: Any, place: str, fault: str) -> None:
+    body = {"name": "a", "actions": [{"type": "smtp_email", "config": {**MAIL, "to": to}}]}
+    assert told(json.dumps(body), SubscriptionInput) == {f"body.actions.0.config.to{place}": fault}
+
+
+@pytest.mark.parametrize("subject", ["$KV.MQTT_CONFIG.1", "$SYS", "a..b", "a.*", "a b"])
+def test_subjects_that_cannot_be_published_to(subject: str) -> None:
+    action = {"type": "nats_publish", "config": {"subject": subject}}
+    found = told(json.dumps({"name": "a", "actions": [action]}), SubscriptionInput)
+    assert found == {"body.actions.0.config.subject": "pattern"}
+
+
+def test_what_a_missing_group_is_told_with() -> None:
+    body = {"broker": {"host": "", "port": 0}, "topics": {"use_shared": True, "shared_group": None}}
+    assert told(json.dumps(body), ConfigInput) == {
+        "body.broker.host": "too_short",
+        "body.broker.port": "too_small",
+        "body.topics.shared_group": "missing",
+    }
+
+
 def test_actions_take_all_that_the_reference_promises() -> None:
     tried = {"timeout_seconds": 10, "retries": 3, "retry_backoff_seconds": 1}
     actions: list[Any] = [
@@ -221,6 +256,8 @@ def test_actions_take_all_that_the_reference_promises() -> None:
         },
         {"type": "nats_publish", "config": {"subject": "orders.{{ payload.id }}"}, **tried},
         {"type": "made_here", "config": {"text": "{{ payload.id }}"}, **tried},
+        {"type": "smtp_email", "config": {**MAIL, "to": ["ann@example.com", "{{ payload.mail }}"]}},
+        {"type": "smtp_email", "config": {**MAIL, "to": "ann@example.com, bob@example.com"}},
     ]
     read(json.dumps({"name": "a", "actions": actions}).encode(), SubscriptionInput)
 

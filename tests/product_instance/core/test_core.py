@@ -20,6 +20,7 @@ from product_instance.core.configuration import Configuration, compare
 from product_instance.core.convergence import Apply, Reconnect, Restore, Situation, Wait, decide
 from product_instance.core.counters import CounterBook, Outcome
 from product_instance.core.router import Router
+from product_instance.core.steps import Steps
 from product_instance.core.throttle import Throttle
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -258,3 +259,17 @@ def test_the_same_is_said_once_in_a_while() -> None:
     throttle = Throttle(60)
     said = [throttle.allows(key, now) for key, now in [("a", 0), ("a", 59), ("b", 59), ("a", 60)]]
     assert said == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("action", "seconds"),
+    [
+        ({"type": "http_webhook"}, 30),
+        ({"type": "http_webhook", "config": {"timeout_seconds": 4}}, 4),
+        ({"type": "http_webhook", "config": {"timeout_seconds": 4}, "timeout_seconds": 7}, 7),
+        ({"type": "made_here", "config": {"timeout_seconds": 4}}, 30),
+    ],
+)
+def test_how_long_an_attempt_may_take(action: dict[str, Any], seconds: float) -> None:
+    (step,) = Steps(30).of(1, [action])
+    assert step.timeout_seconds == seconds
