@@ -8,6 +8,8 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from mqtt_shared.readiness import Down
+
 from .core.model import (
     ActivityEntry,
     ApiToken,
@@ -280,10 +282,10 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
-    """Whether requests can be served; `down` names what is away, and why."""
+    """Whether requests can be served; `down` tells of each dependency that is away."""
 
     status: Literal["ready", "not ready"]
-    down: dict[str, str]
+    down: dict[str, Down]
 
 
 def reply(

@@ -15,12 +15,13 @@ import structlog
 from aiohttp import hdrs, web
 
 from mqtt_shared.logs import get_logger
+from mqtt_shared.readiness import Probe
 
 from . import accesslog, dashboard, problem
 from .auth import Authenticator
 from .backend import BackendSettings, open_backend
 from .core.validation import MAX_BYTES
-from .metrics import Metrics
+from .metrics import Figures, Metrics
 from .openapi import document
 from .routes import ROUTES
 from .routing import ACTOR, SERVICE, Route, Service, bind
@@ -41,6 +42,8 @@ DIED = web.AppKey("died", asyncio.Future[None])
 """Done with the error when something without which the service is half dead has ended."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_STREAMS = frozenset(route.path for route in ROUTES if route.events)
+_OK = 200
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -96,17 +99,15 @@ async def _backend(app: web.Application) -> AsyncIterator[None]:
 
 async def _run_backend(service: Service) -> None:
     async with open_backend(backend_settings(service.settings), service.feed) as backend:
-
-        async def configs_behind() -> int:
-            return len(await backend.store.one("behind", list[int]) or [])
-
-        service.usecases, service.configs_behind = backend.usecases, configs_behind
-        service.link = backend.link
+        figures = Probe(lambda: backend.store.one("figures", Figures))
+        service.usecases, service.link = backend.usecases, backend.link
+        service.readiness, service.figures = backend.readiness, figures.answer
         log.info("ready")
         try:
             await backend.died
         finally:
-            service.usecases = service.configs_behind = service.link = None
+            service.usecases = service.link = service.readiness = service.figures = None
+            await figures.close()
 
 
 def backend_settings(settings: StoreSettings) -> BackendSettings:
@@ -171,7 +172,9 @@ def _record(request: web.Request, request_id: str, status: int, seconds: float) 
     route = resource.canonical if resource else "unmatched"
     method = request.method if request.method in _METHODS else "other"
     service = request.config_dict[SERVICE]
-    service.metrics.request(route, method, status, seconds)
+    # A stream that was opened ends when its client leaves: that is no duration of an answer.
+    timed = seconds if route not in _STREAMS or status != _OK else None
+    service.metrics.request(route, method, status, timed)
     if service.log_request:
         entry = accesslog.Entry(
             method=method,

@@ -8,22 +8,32 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from mqtt_shared.readiness import Dependency, Probe, Readiness
 from mqtt_shared.subjects import Subjects
 
 from . import migration
 from .background import Background
 from .feed import Feed
 from .live import Live
-from .publisher import Link, Publisher
+from .publisher import Link, Publisher, why_silent
 from .reconciler import Reconciler
-from .store import Store, wait_for_database
+from .store import Store, wait_for_database, why_away
 from .usecases import Usecases
 from .vault import Vault, check_keys, rotate_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["Backend", "BackendSettings", "migrate", "open_backend", "open_offline", "rotate"]
+__all__ = ["POSTGRESQL", "Backend", "BackendSettings", "migrate", "open_backend", "open_offline", "rotate"]
+
+POSTGRESQL = (
+    "Nothing can be read or changed; instances run on. Start PostgreSQL, or look at DATABASE_URL and at the "
+    "network; the service goes on by itself."
+)
+_NATS = (
+    "Changes are kept, and reach instances when it is back. Start NATS with JetStream, or look at NATS_URL "
+    "and at the network; the service goes on by itself."
+)
 
 
 class BackendSettings(Struct, frozen=True, kw_only=True):
@@ -54,6 +64,7 @@ class Backend(Struct, frozen=True):
     publisher: Publisher
     reconciler: Reconciler
     live: Live
+    readiness: Readiness
 
     @property
     def died(self) -> asyncio.Future[None]:
@@ -98,6 +109,7 @@ async def open_backend(settings: BackendSettings, feed: Feed | None = None) -> A
         )
         backend.background.start("live", live.run())
         backend.background.start("reconciler", backend.reconciler.run())
+        backend.background.start("readiness", backend.readiness.run())
         yield backend
 
 
@@ -146,4 +158,13 @@ async def _opened(settings: BackendSettings, feed: Feed) -> AsyncGenerator[Backe
         )
         usecases = Usecases(store, link, publisher, vault)
         reconciler = Reconciler(store, link, publisher, usecases, interval_seconds=settings.reconcile_seconds)
-        yield Backend(usecases, background, store, link, publisher, reconciler, live)
+        postgresql, nats = Probe(store.ping), Probe(publisher.bucket_state)
+        opened.push_async_callback(postgresql.close)
+        opened.push_async_callback(nats.close)
+        readiness = Readiness(
+            {
+                "postgresql": Dependency(lambda: postgresql.fault(why_away), POSTGRESQL),
+                "nats": Dependency(lambda: nats.fault(why_silent), _NATS),
+            }
+        )
+        yield Backend(usecases, background, store, link, publisher, reconciler, live, readiness)

@@ -94,7 +94,8 @@ class Stream:
 class Feed:
     """The last events, and the streams that are open."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_drop: Callable[[], None] = lambda: None) -> None:
+        self._on_drop = on_drop
         self._epoch = secrets.token_hex(4)
         self._number = 0
         self._ring = deque[_Event]()
@@ -104,8 +105,6 @@ class Feed:
         self._streams = set[Stream]()
         self._left_at = float("-inf")
         self._closed = False
-        self.dropped = 0
-        """How many streams were too slow."""
 
     @property
     def open(self) -> int:
@@ -157,7 +156,7 @@ class Feed:
     def _tell(self, events: list[_Event]) -> None:
         for stream in list(self._streams):
             if not stream.push(events):
-                self.dropped += 1
+                self._on_drop()
 
     def ping(self, value: Struct) -> bytes:
         """A frame that tells that the stream is alive, and how far it is."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from nats.errors import Error as NatsError
 from nats.js.api import KeyValueConfig, StorageType
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from mqtt_shared import bus, messages
 from mqtt_shared.logs import get_logger
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Heard = Callable[[int, bytes], None]
 
-__all__ = ["BucketState", "Link", "Publisher"]
+__all__ = ["BucketState", "Link", "Publisher", "why_silent"]
 
 log = get_logger(__name__)
 
@@ -415,6 +415,17 @@ class Publisher:
     @property
     def _jetstream(self) -> Any:
         return self._link.client.jetstream(timeout=_ACK_SECONDS)
+
+
+def why_silent(error: Exception) -> str:
+    """Why NATS cannot be used, without names of hosts or users."""
+    if isinstance(error, UnavailableError):
+        return "there is no connection"
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    if isinstance(error, ServiceUnavailableError):
+        return "JetStream is not there"
+    return f"it refuses: {type(error).__name__}"
 
 
 def _hash(payload: bytes) -> bytes:

@@ -22,7 +22,7 @@ from .core.errors import Fault, InvalidInputError, NameTakenError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
-__all__ = ["MovedError", "Store", "Transaction", "is_away", "queries", "wait_for_database"]
+__all__ = ["MovedError", "Store", "Transaction", "is_away", "queries", "wait_for_database", "why_away"]
 
 log = get_logger(__name__)
 
@@ -32,7 +32,6 @@ _HEAD = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _RETRY_SECONDS = 0.5
 # asyncpg then asks the server to cancel and waits as long again: a frozen server costs twice this.
 _COMMAND_SECONDS = 5.0
-_PING_SECONDS = 2.0
 
 
 class MovedError(Exception):
@@ -61,7 +60,6 @@ class Store:
         self._pool = pool
         self._queries = queries()
         self._decoders = dict[Any, msgspec.json.Decoder[Any]]()
-        self._ping: asyncio.Task[Any] | None = None
 
     @classmethod
     async def open(cls, database_url: str, *, size: int = 10) -> Store:
@@ -70,9 +68,6 @@ class Store:
 
     async def close(self) -> None:
         """Wait a moment for queries under way, then end the connections."""
-        if self._ping:
-            await asyncio.wait([self._ping], timeout=0.1)
-            self._ping.cancel()
         try:
             await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:
@@ -103,14 +98,8 @@ class Store:
             raise known from error
 
     async def ping(self) -> None:
-        """Is PostgreSQL there? Takes 2 s at most."""
-        # Not cancelled when its time is up: that would wait for a frozen server. The next ping waits too.
-        if self._ping is None or self._ping.done():
-            self._ping = asyncio.create_task(self.value("ping"), name="ping")
-        await asyncio.wait([self._ping], timeout=_PING_SECONDS)
-        if not self._ping.done():
-            raise UnavailableError("PostgreSQL")
-        self._ping.result()
+        """Is PostgreSQL there? Takes long to tell that it is frozen: see `Probe`."""
+        await self.value("ping")
 
     def _decoded(self, text: Any, kind: type[T]) -> T | None:
         if text is None:
@@ -162,6 +151,15 @@ def is_away(error: BaseException) -> bool:
     return error.__cause__ is not None and is_away(error.__cause__)
 
 
+def why_away(error: BaseException) -> str:
+    """Why PostgreSQL cannot be used, without names of hosts or users."""
+    cause = error.__cause__ or error
+    for kind, words in _WORDS.items():
+        if isinstance(cause, kind):
+            return words
+    return f"it refuses: {type(cause).__name__}"
+
+
 async def _pool(database_url: str, size: int) -> Any:
     async def nothing_to_reset(_: Any) -> None:
         """No query leaves state behind in its session: the round trip of a reset would be for nothing."""
@@ -198,6 +196,15 @@ _AWAY = (
     _asyncpg.ReadOnlySQLTransactionError,
     _asyncpg.IdleInTransactionSessionTimeoutError,
 )
+_WORDS: dict[type[BaseException], str] = {
+    TimeoutError: "it does not answer",
+    ConnectionRefusedError: "nothing listens there",
+    OSError: "it cannot be reached",
+    _asyncpg.InterfaceError: "the connection is lost",
+    _asyncpg.PostgresConnectionError: "the connection is lost",
+    _asyncpg.CannotConnectNowError: "it is starting or stopping",
+    _asyncpg.ReadOnlySQLTransactionError: "it is read-only: a standby",
+}
 # Another writer was first, whatever the server noticed it by.
 _MOVED = (_asyncpg.SerializationError, _asyncpg.DeadlockDetectedError)
 

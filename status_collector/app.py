@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mqtt_shared import tasks
 from mqtt_shared.logs import get_logger
+from mqtt_shared.readiness import Dependency, Probe, Readiness
 
 from . import http
 from .buffer import Buffer
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["Collector", "collector"]
 
 log = get_logger(__name__)
+
+_POSTGRESQL = (
+    "Counts and status stand still; no count is lost. Start PostgreSQL, or look at DATABASE_URL and at the "
+    "network; the collector goes on by itself."
+)
+_NATS = (
+    "Counts and status stand still; no count is lost. Start NATS with JetStream, or look at NATS_URL and at "
+    "the network; the collector goes on by itself."
+)
 
 
 class Collector:
@@ -49,8 +59,23 @@ class Collector:
             store, self.flusher.cache, self._hearing, self.consumer.publish, settings.retention, self.metrics
         )
 
+        self._ping = Probe(store.ping)
+        self.readiness = Readiness(
+            {
+                "postgresql": Dependency(self._postgresql, _POSTGRESQL),
+                "nats": Dependency(self._nats, _NATS),
+            }
+        )
+
+    async def _postgresql(self) -> str | None:
+        # The probe is the first to notice a frozen server, the others know more of one that refuses.
+        return self.down().get("postgresql") or await self._ping.fault()
+
+    async def _nats(self) -> str | None:
+        return self.consumer.problem
+
     def down(self) -> dict[str, str]:
-        """What is down, and why; empty when all is well."""
+        """What did not work when it was tried last, and why."""
         problems = {
             "postgresql": self.sweeper.problem or self.flusher.problem,
             "nats": self.consumer.problem,
@@ -63,6 +88,7 @@ class Collector:
         self._spawn("flush", self.flusher.run(settings.flush_interval_seconds))
         self._spawn("sweep", self.sweeper.run(settings.sweep_interval_seconds))
         self._spawn("consume", self.consumer.run(settings.nats_url))
+        self._spawn("readiness", self.readiness.run())
 
     async def wait(self) -> None:
         """Run until a task dies, and raise what it died of: half alive is worse than gone."""
@@ -93,6 +119,7 @@ class Collector:
     async def _cancel(self) -> None:
         # A flush that is cancelled is rolled back, its batch is gone from the buffer, and the stream has it.
         await tasks.end(self._tasks)
+        await self._ping.close()
 
     def _hearing(self) -> bool:
         return self.consumer.hearing and self.flusher.problem is None
@@ -112,7 +139,7 @@ async def collector(settings: CollectorSettings) -> AsyncGenerator[Collector]:
     """
     async with Store.open(settings.database_url.get_secret_value()) as store:
         running = Collector(settings, store)
-        serving = http.serve(settings.http_host, settings.http_port, running.down, running.metrics)
+        serving = http.serve(settings.http_host, settings.http_port, running.readiness, running.metrics)
         async with serving as running.port:
             running.start()
             try:

@@ -25,6 +25,8 @@ class Batch(Struct):
 
     heard: dict[BootKey, Heard] = field(default_factory=dict[BootKey, Heard])
     acknowledge: dict[BootKey, str] = field(default_factory=dict[BootKey, str])
+    folded: int = 0
+    """How many heartbeats were joined with another of the same boot since the last flush."""
 
 
 class Buffer:
@@ -46,7 +48,11 @@ class Buffer:
         known = batch.heard.get(key)
         if known is None and len(batch.heard) + self._taken >= self._capacity:
             return False
-        batch.heard[key] = heard if known is None else join(known, heard)
+        if known is None:
+            batch.heard[key] = heard
+        else:
+            batch.heard[key] = join(known, heard)
+            batch.folded += 1
         batch.acknowledge[key] = acknowledge
         if len(batch.heard) >= self._size:
             self._full.set()
@@ -57,8 +63,11 @@ class Buffer:
         waiting = self._batch
         keys = list(itertools.islice(waiting.heard, self._size))
         taken = Batch(
-            {key: waiting.heard.pop(key) for key in keys}, {key: waiting.acknowledge.pop(key) for key in keys}
+            {key: waiting.heard.pop(key) for key in keys},
+            {key: waiting.acknowledge.pop(key) for key in keys},
+            waiting.folded,
         )
+        waiting.folded = 0
         self._taken = len(keys)
         if len(waiting.heard) < self._size:
             self._full.clear()
@@ -68,7 +77,8 @@ class Buffer:
         """The flush failed: the batch waits together with what came since."""
         newer = self._batch
         heard = fold([*batch.heard.values(), *newer.heard.values()])
-        self._batch = Batch(heard, batch.acknowledge | newer.acknowledge)
+        folded = batch.folded + newer.folded + len(batch.heard) + len(newer.heard) - len(heard)
+        self._batch = Batch(heard, batch.acknowledge | newer.acknowledge, folded)
         self._taken = 0
         if len(heard) >= self._size:
             self._full.set()

@@ -27,11 +27,12 @@ from mqtt_shared.messages import MalformedMessageError, StatusChanged, encode
 from .core.check import ForeignHeartbeatError, check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
+    from nats.js.api import ConsumerInfo
 
     from .buffer import Buffer
     from .drops import Drops
@@ -87,6 +88,7 @@ class Consumer:
             try:
                 await self._look(self._client)
             except _FAULTS as error:
+                self._metrics.errors.labels("consume").inc()
                 self._lost(str(error) or type(error).__name__)
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -108,7 +110,7 @@ class Consumer:
     async def publish(self, changed: StatusChanged) -> None:
         """Tell a status; lost when NATS is away, and then the next heartbeat tells it."""
         if self._client is not None:
-            with contextlib.suppress(*_FAULTS):
+            with self._counted("publish"):
                 await self._client.publish(self._subjects.status(changed.product_id), encode(changed))
 
     async def _disconnected(self) -> None:
@@ -122,8 +124,9 @@ class Consumer:
     async def _look(self, client: Client) -> None:
         if not self._made:
             await self._make(client)
+        manager = self._manager(client)
         try:
-            info = await self._manager(client).consumer_info(self._subjects.heartbeat_stream, CONSUMER)
+            info = await manager.consumer_info(self._subjects.heartbeat_stream, CONSUMER)
         except NotFoundError:
             # Somebody removed the stream or the consumer, or the server lost its files.
             await self._make(client)
@@ -132,12 +135,24 @@ class Consumer:
         received, self._received_since = self._received_since, 0
         self._metrics.lag.set(lag)
         self._metrics.unacknowledged.set(info.num_ack_pending or 0)
+        self._metrics.oldest.set(await self._oldest_age(manager, info))
         # What is worked off within two seconds at the present pace is no backlog.
         tolerated = max(_TOLERATED_LAG, received * 2 / _LOOK_SECONDS)
         self.hearing = lag <= (tolerated if self.hearing else tolerated / 10)
         if self.problem is not None:
             log.info("heartbeats come through", lag=lag)
         self.problem = None
+
+    async def _oldest_age(self, manager: Any, info: ConsumerInfo) -> float:
+        """In seconds, by this machine's clock, of the oldest heartbeat that is not acknowledged."""
+        if not (info.num_pending or info.num_ack_pending) or info.ack_floor is None:
+            return 0
+        after, subject = info.ack_floor.stream_seq + 1, self._subjects.heartbeats
+        try:
+            oldest = await manager.get_msg(info.stream_name, seq=after, subject=subject, next=True)
+        except NotFoundError:
+            return 0
+        return max(0.0, time.time() - oldest.time.timestamp())
 
     async def _make(self, client: Client) -> None:
         """Stream, consumer, subscription: each only if it is missing or another one."""
@@ -216,6 +231,14 @@ class Consumer:
         """Tell the stream what is committed. One that is lost costs one more delivery, which adds nothing."""
         client = self._client
         assert client is not None
-        with contextlib.suppress(*_FAULTS):
+        with self._counted("acknowledge"):
             for reply in replies:
                 await client.publish(reply)  # empty: acknowledged
+
+    @contextlib.contextmanager
+    def _counted(self, operation: str) -> Generator[None]:
+        """What fails here is made up for later."""
+        try:
+            yield
+        except _FAULTS:
+            self._metrics.errors.labels(operation).inc()

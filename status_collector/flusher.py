@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from .buffer import Buffer
+    from .buffer import Batch, Buffer
     from .drops import Drops
     from .metrics import Metrics
     from .store import Store, Transaction
@@ -43,6 +43,10 @@ class Flushed(Struct):
 
     changed: list[StatusChanged] = field(default_factory=list[StatusChanged])
     dropped: list[tuple[str, InstanceKey, str]] = field(default_factory=list[tuple[str, InstanceKey, str]])
+    merged: int = 0
+    """Heartbeats."""
+    counted: list[Counters] = field(default_factory=list[Counters])
+    """What the total of each product gained."""
 
 
 class Flusher:
@@ -94,21 +98,30 @@ class Flusher:
                 self._buffer.put_back(batch)
                 self._failed(str(error))
                 return False
-            self._succeeded(len(batch.heard), time.monotonic() - started)
+            self._succeeded(batch, time.monotonic() - started, flushed)
             await self._acknowledge(batch.acknowledge.values())
             self._buffer.done()
         await self._tell(flushed)
         return True
 
     def _failed(self, problem: str) -> None:
-        self._metrics.flush_failures.inc()
+        self._metrics.errors.labels("flush").inc()
         if self.problem is None:
             log.warning("flush failed; trying again until it is done", error=problem)
         self.problem = problem
 
-    def _succeeded(self, size: int, seconds: float) -> None:
-        self._metrics.flush_size.observe(size)
-        self._metrics.flush_seconds.observe(seconds)
+    def _succeeded(self, batch: Batch, seconds: float, all_flushed: Iterable[Flushed]) -> None:
+        metrics, size = self._metrics, len(batch.heard)
+        metrics.flush_size.observe(size)
+        metrics.flush_seconds.observe(seconds)
+        metrics.flushed_at.set_to_current_time()
+        metrics.folded.inc(batch.folded)
+        for flushed in all_flushed:
+            metrics.merged.inc(flushed.merged)
+            for counted in flushed.counted:
+                metrics.messages.inc(counted.messages_received)
+                metrics.actions.labels("executed").inc(counted.actions_executed)
+                metrics.actions.labels("failed").inc(counted.actions_failed)
         if self.problem is not None:
             log.info("flushing again", boots=size)
         self.problem = None
@@ -150,6 +163,7 @@ class Flusher:
                 ]
             )
             flushed.changed = with_totals(recomputed, totals, owners)
+        flushed.merged, flushed.counted = len(own), list(in_products.values())
         self._committed(statuses, transaction.writer, recomputed, written)
         return flushed
 

@@ -6,25 +6,26 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from msgspec import json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
+
+    from mqtt_shared.readiness import Readiness
 
     from .metrics import Metrics
 
 __all__ = ["serve"]
 
-Down = dict[str, str]
-
 
 @asynccontextmanager
-async def serve(host: str, port: int, down: Callable[[], Down], metrics: Metrics) -> AsyncGenerator[int]:
-    """Serve while the block runs; yields the port. `down` names what is down, and why.
+async def serve(host: str, port: int, readiness: Readiness, metrics: Metrics) -> AsyncGenerator[int]:
+    """Serve while the block runs; yields the port.
 
     Raises:
         OSError: the address cannot be listened on.
     """
-    runner = web.AppRunner(_application(down, metrics), access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(_application(readiness, metrics), access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -33,16 +34,18 @@ async def serve(host: str, port: int, down: Callable[[], Down], metrics: Metrics
         await runner.cleanup()
 
 
-def _application(down: Callable[[], Down], metrics: Metrics) -> web.Application:
+def _application(readiness: Readiness, metrics: Metrics) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
+        return _json({"status": "ok"})
 
     async def readyz(_request: web.Request) -> web.Response:
-        problems = down()
-        status = "unavailable" if problems else "ready"
-        return web.json_response({"status": status, "down": problems}, status=503 if problems else 200)
+        down = await readiness.down()
+        return _json({"status": "not ready" if down else "ready", "down": down}, 503 if down else 200)
 
     async def exposition(_request: web.Request) -> web.Response:
+        down = await readiness.down()
+        for dependency in readiness.names:
+            metrics.up.labels(dependency).set(dependency not in down)
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=metrics.exposition(), headers=headers)
 
@@ -51,3 +54,7 @@ def _application(down: Callable[[], Down], metrics: Metrics) -> web.Application:
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", exposition)
     return application
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(body=json.encode(value), status=status, content_type="application/json")

@@ -66,6 +66,15 @@ class Store:
         async with pool:
             yield cls(pool)
 
+    async def ping(self) -> None:
+        """Is PostgreSQL there? Takes long to tell that it is frozen: see `Probe`.
+
+        Raises:
+            UnavailableError: no.
+        """
+        with translated():
+            await self._pool.fetchval(_FLUSH["clock"])
+
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Transaction]:
         """One transaction: committed when the block ends well, else rolled back.

@@ -99,6 +99,7 @@ class Sweeper:
             await self._clean()
         except StoreError as error:
             self._attention.lose()
+            self._metrics.errors.labels("sweep").inc()
             self._failed(str(error))
             return False
         if self.problem is not None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from aiohttp import hdrs, web
 
 from ..answers import Health, Readiness, reply
-from ..core.errors import UnavailableError
 from ..metrics import CONTENT_TYPE
 from ..routing import Call, Route
 
@@ -27,9 +25,7 @@ async def readiness(call: Call) -> web.Response:
 
 
 async def metrics(call: Call) -> web.Response:
-    # The other figures are worth having most of all when the database is away.
-    with contextlib.suppress(UnavailableError):
-        await call.service.measure()
+    await call.service.measure()
     return web.Response(body=call.service.metrics.text(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
@@ -55,7 +51,7 @@ ROUTES = (
         path="/readyz",
         name="readiness",
         tag=_TAG,
-        summary="Whether requests can be served; names what is down",
+        summary="Whether requests can be served; tells what is down, since when, and what to do",
         handler=readiness,
         role=None,
         answers={200: Readiness, 503: Readiness},

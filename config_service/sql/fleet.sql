@@ -1,3 +1,24 @@
+-- figures --
+-- What the metrics tell of the whole fleet, as the collector keeps it: one row is read per product.
+select json_build_object(
+    'configs_behind', (
+        select count(*) from (
+            select from mqtt_configs where published_revision < revision
+            union all
+            select from mqtt_config_tombstones where published_revision < revision
+        ) b
+    ),
+    'products', (select count(*) from products),
+    'states', (select coalesce(json_object_agg(state, n), '{}') from (
+        select state, count(*) as n from mqtt_connection_status group by state
+    ) s),
+    'live', coalesce(sum(instances_live), 0), 'stale', coalesce(sum(instances_stale), 0),
+    'stopped', coalesce(sum(instances_stopped), 0), 'connected', coalesce(sum(instances_connected), 0),
+    'applied', coalesce(sum(instances_applied), 0), 'rejected', coalesce(sum(instances_rejected), 0),
+    'pending', coalesce(sum(instances_pending), 0), 'drifted', coalesce(sum(instances_drifted), 0)
+)
+from mqtt_connection_status;
+
 -- list_fleet --
 -- One page of products at a glance, in order of id. `minutes`: messages received, by how many whole minutes ago.
 -- Parameters: after this id, how many, only these ids (null: all).

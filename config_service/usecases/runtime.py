@@ -11,7 +11,7 @@ from msgspec import Struct
 from mqtt_shared import heartbeats, messages
 from mqtt_shared.logs import get_logger
 
-from ..core.errors import Fault, InvalidInputError, NotFoundError, UnavailableError
+from ..core.errors import Fault, InvalidInputError, NotFoundError
 from ..core.model import Instance, InstanceProgress, Page, RejectionInfo, Rollout, RolloutCounts
 from ..core.state import StatusRow, status_answer
 from ..core.validation import MAX_FAULTS
@@ -180,17 +180,6 @@ class Runtime(Base):
             raise no_product(product_id)
         subject = self._link.subjects.heartbeat(product_id, heartbeat.instance_id, heartbeat.boot_id)
         await self._link.publish(subject, messages.encode(heartbeat))
-
-    async def check_ready(self) -> dict[str, str]:
-        """What is down, and what that means; empty when all is well."""
-        down = dict[str, str]()
-        try:
-            await self._store.ping()
-        except UnavailableError:
-            down["postgresql"] = "away: nothing can be read or changed"
-        if not self._link.is_up:
-            down["nats"] = "away: changes are kept and reach instances when it is back"
-        return down
 
 
 def _instance(row: _InstanceRow) -> Instance:

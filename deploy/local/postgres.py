@@ -60,6 +60,7 @@ class Postgres(Server):
         self._durable = durable
         self._options = options
         self._guard = guard
+        self._frozen: list[int] = []
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
         directory.mkdir(parents=True, exist_ok=True)
         self._password = kept.secret(directory / "password", lambda: secrets.token_urlsafe(24))
@@ -92,8 +93,38 @@ class Postgres(Server):
             time.sleep(0.05)
 
     def freeze(self) -> None:
-        """Take no new connections; those that are open have processes of their own and go on."""
+        """Leave connections open, each of which has a process of its own, and answer nothing. Linux only."""
         self.process.freeze()
+        pid = self.process.pid
+        # It is stopped by now, so that it makes no more of them.
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        self._frozen = [int(child) for child in children]
+        self._signal_frozen(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        self._thaw_children()
+        self.process.thaw()
+
+    def stop(self) -> None:
+        """Stop the server in good order."""
+        self._thaw_children()
+        super().stop()
+
+    def kill(self) -> None:
+        """End the server as a crash would."""
+        super().kill()
+        # Its processes notice, once they can.
+        self._thaw_children()
+
+    def _thaw_children(self) -> None:
+        self._signal_frozen(signal.SIGCONT)
+        self._frozen = []
+
+    def _signal_frozen(self, number: signal.Signals) -> None:
+        for pid in self._frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _server(self) -> Process:
         settings = [

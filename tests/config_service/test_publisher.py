@@ -186,7 +186,7 @@ async def test_nats_away_and_back(backend_settings: BackendSettings, own_nats: N
             await asyncio.to_thread(own_nats.kill)
             await eventually(lambda: not backend.link.is_up)
             await backend.usecases.put_config(product.id, _config("b.example.com"), WRITE)
-            assert "nats" in await backend.usecases.check_ready()
+            assert "nats" in await backend.readiness.down()
             with pytest.raises(UnavailableError):
                 await backend.usecases.reconnect(product.id, "ann")
             await asyncio.to_thread(own_nats.start)

@@ -39,11 +39,11 @@ async def test_postgresql_away_and_back(
         with pytest.raises(UnavailableError) as refused:
             await backend.usecases.put_config(product.id, CONFIG, WRITE)
         assert refused.value.retry_after_seconds > 0
-        assert "postgresql" in await backend.usecases.check_ready()
+        assert "postgresql" in await backend.readiness.down()
         await asyncio.to_thread(own_postgres.start)
 
         async def ready() -> bool:
-            return await backend.usecases.check_ready() == {}
+            return await backend.readiness.down() == {}
 
         await eventually(ready, timeout=15)
         assert (await backend.usecases.put_config(product.id, CONFIG, WRITE)).revision == 1
@@ -51,7 +51,7 @@ async def test_postgresql_away_and_back(
 
 
 async def test_postgresql_frozen(backend_settings: BackendSettings) -> None:
-    """Connections stay open and nothing answers: readiness tells within its 2 s, again and again."""
+    """Connections stay open and nothing answers: readiness tells within 2 s, again and again."""
     url = urlsplit(backend_settings.database_url)
     assert url.hostname
     assert url.port
@@ -59,15 +59,15 @@ async def test_postgresql_frozen(backend_settings: BackendSettings) -> None:
         through = url.netloc.replace(f":{url.port}", f":{proxy.port}")
         settings = structs.replace(backend_settings, database_url=urlunsplit(url._replace(netloc=through)))
         async with open_backend(settings) as backend:
-            assert "postgresql" not in await backend.usecases.check_ready()
+            assert "postgresql" not in await backend.readiness.down()
             proxy.stall()
             for _ in range(2):
                 async with asyncio.timeout(3):
-                    assert "postgresql" in await backend.usecases.check_ready()
+                    assert "postgresql" in await backend.readiness.down()
             proxy.resume()
 
             async def ready() -> bool:
-                return "postgresql" not in await backend.usecases.check_ready()
+                return "postgresql" not in await backend.readiness.down()
 
             await eventually(ready, timeout=15)
 

@@ -517,8 +517,10 @@ async def test_status_before_the_first_heartbeat(cases: Usecases, product_id: in
 
 
 async def test_ready(backend: Backend) -> None:
-    await eventually(lambda: backend.link.is_up)
-    assert await backend.usecases.check_ready() == {}
+    async def ready() -> bool:
+        return await backend.readiness.down() == {}
+
+    await eventually(ready)
 
 
 async def test_a_third_product_key_is_refused_while_two_are_good(cases: Usecases, product_id: int) -> None:

@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+import asyncpg
 import pytest
 from msgspec import structs
 
@@ -89,7 +90,13 @@ async def test_totals_equal_the_reference_with_two_collectors_and_restarts(
         assert rows == sum(fleet.totals().values())
         assert metric(one, "heartbeats_received_total") > 0
         assert metric(two, "heartbeats_received_total") > 0
-        assert metric(one, "flush_failures_total") + metric(two, "flush_failures_total") == 0
+        assert metric(one, "errors_total", operation="flush") == 0
+        assert metric(two, "errors_total", operation="flush") == 0
+        for running in (one, two):
+            counted = metric(running, "heartbeats_merged_total") + metric(running, "heartbeats_folded_total")
+            assert metric(running, "heartbeats_received_total") == counted
+        messages = metric(one, "messages_counted_total") + metric(two, "messages_counted_total")
+        assert messages == sum(fleet.totals().values())
 
 
 async def test_what_cannot_be_counted_is_dropped_with_a_reason_and_stops_nothing(
@@ -143,6 +150,9 @@ async def test_what_cannot_be_counted_is_dropped_with_a_reason_and_stops_nothing
         assert await database.received(product) == 8
         await eventually(lambda: metric(running, "consumer_unacknowledged") == 0)
         assert not running.down()
+        taken = metric(running, "heartbeats_merged_total") + metric(running, "heartbeats_folded_total")
+        whole = sum(dropped().values()) - 1  # one was counted but for the foreign subscription
+        await eventually(lambda: metric(running, "heartbeats_received_total") == taken + whole)
 
 
 async def test_a_value_that_only_the_database_refuses_is_left_out_alone(
@@ -311,8 +321,34 @@ async def test_http_names_what_is_down(collectors: Collectors) -> None:
         await eventually(lambda: "postgresql" not in running.down())
         status, body = await asyncio.to_thread(request, running.port, "GET", "/readyz")
         assert (status, list(body["down"])) == (503, ["nats"])
+        assert "NATS_URL" in body["down"]["nats"]["remedy"]
         assert await asyncio.to_thread(http_status, running.port, "/healthz") == 200
         assert await asyncio.to_thread(http_status, running.port, "/metrics") == 200
+
+
+async def test_the_lag_and_its_age_grow_while_nothing_can_be_committed(
+    collectors: Collectors, database: Database, database_url: str, client: Client, nats_root: str
+) -> None:
+    product, (first, _) = await database.product("lamps")
+    async with collectors() as running:
+        await ready(running)
+        await send(client, nats_root, heartbeat({first: 1}, product_id=product))
+        await eventually(lambda: metric(running, "last_flush_timestamp_seconds"))
+        await eventually(lambda: metric(running, "consumer_unacknowledged") == 0)
+        assert metric(running, "consumer_oldest_age_seconds") == 0
+        flushed_at = metric(running, "last_flush_timestamp_seconds")
+        blocker: Any = await cast("Any", asyncpg).connect(database_url)
+        async with blocker.transaction():
+            await blocker.execute("lock table mqtt_instances in exclusive mode")
+            await send(client, nats_root, heartbeat({first: 2}, product_id=product, seq=2))
+            await eventually(lambda: metric(running, "errors_total", operation="flush") > 0, 10)
+            await eventually(lambda: metric(running, "consumer_oldest_age_seconds") > 1, 10)
+            assert metric(running, "consumer_unacknowledged") == 1
+            assert metric(running, "last_flush_timestamp_seconds") == flushed_at
+        await blocker.close()
+        await eventually(lambda: metric(running, "consumer_oldest_age_seconds") == 0, 10)
+        assert metric(running, "last_flush_timestamp_seconds") > flushed_at
+        assert metric(running, "messages_counted_total") == 2
 
 
 async def test_a_missing_schema_is_named_and_waited_for(

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -111,6 +112,14 @@ def require_mosquitto() -> None:
         if os.environ.get("REQUIRE_SYSTEM_PACKAGES") == "1":
             pytest.fail("mosquitto is not installed, and REQUIRE_SYSTEM_PACKAGES=1")
         pytest.skip("mosquitto is not installed")
+
+
+def require_program(name: str, package: str) -> str:
+    """Path of a program of a Debian package; skips the test where it is missing."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed (Debian package {package})")
+    return path
 
 
 def execute(url: str, *statements: str) -> None:
