@@ -13,7 +13,7 @@ import click
 import msgspec
 from msgspec import structs
 
-from mqtt_shared import logs
+from mqtt_shared import logs, pauses
 from mqtt_shared.logs import get_logger
 from mqtt_shared.sealing import InvalidKeyError
 from mqtt_shared.settings import InvalidSettingsError, Settings, load, options
@@ -97,6 +97,7 @@ def serve_command(context: click.Context, **given: Any) -> None:
 
 def _serve(*given: dict[str, Any]) -> None:
     settings = _settings(ServeSettings, *given)
+    pauses.freeze_imported()
     try:
         _carry_out(serve(settings))
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from mqtt_shared import logs
+from mqtt_shared import logs, pauses
 from mqtt_shared.settings import InvalidSettingsError, load, options
 
 from . import deadletter_commands
@@ -206,6 +206,7 @@ async def _run(settings: InstanceSettings) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
+        pauses.freeze_imported()
         await instance.run()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mqtt_shared import logs
+from mqtt_shared import logs, pauses
 from mqtt_shared.logs import get_logger
 from mqtt_shared.settings import InvalidSettingsError, load, options
 
@@ -74,6 +74,7 @@ async def _run(settings: CollectorSettings) -> int:
     try:
         async with collector(settings) as running:
             log.info("collecting", http_port=running.port, nats_root=settings.nats_root)
+            pauses.freeze_imported()
             died = await _until(stopped, running)
     except OSError as error:
         log.error("cannot listen", host=settings.http_host, port=settings.http_port, error=str(error))

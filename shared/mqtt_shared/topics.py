@@ -44,7 +44,7 @@ class UnknownVariableError(InvalidTopicError):
 
 def variables(template: str) -> list[str]:
     """The names in braces, in order of appearance, each once."""
-    return list(dict.fromkeys(_VARIABLE.findall(template)))
+    return list(dict.fromkeys(_VARIABLE.findall(template))) if "{" in template else []
 
 
 def substitute(template: str, values: Mapping[str, str]) -> str:
@@ -53,9 +53,10 @@ def substitute(template: str, values: Mapping[str, str]) -> str:
     Raises:
         UnknownVariableError: names every variable that has no value.
     """
-    if missing := [name for name in variables(template) if name not in values]:
+    names = variables(template)
+    if missing := [name for name in names if name not in values]:
         raise UnknownVariableError(missing)
-    return _VARIABLE.sub(lambda match: values[match[1]], template)
+    return _VARIABLE.sub(lambda match: values[match[1]], template) if names else template
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -88,13 +89,17 @@ def _faults(template: str) -> Iterator[str]:
         yield "must not be empty"
     if "\x00" in template:
         yield "must not contain a NUL character"
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in template):
+    try:
+        size = len(template.encode())
+    except UnicodeEncodeError:
         yield "must be valid Unicode"
-    elif len(template.encode()) > MAX_BYTES:
-        yield f"must not be longer than {MAX_BYTES} bytes of UTF-8"
-    if _braces_left(template):
+    else:
+        if size > MAX_BYTES:
+            yield f"must not be longer than {MAX_BYTES} bytes of UTF-8"
+    if ("{" in template or "}" in template) and _braces_left(template):
         yield "has a brace that belongs to no {variable}; a name has letters, digits and _"
-    yield from _wildcard_faults(template.split("/"))
+    if "#" in template or "+" in template:
+        yield from _wildcard_faults(template.split("/"))
 
 
 def _braces_left(template: str) -> bool:
