@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.config_service.http import ADMIN_TOKEN
-from tests.support.processes import request
+from tests.support.processes import read, request
 from tests.support.servers import require_program
 from tests.support.waiting import eventually
 
@@ -58,9 +58,7 @@ def told(text: str) -> set[Metric]:
 
 
 def scrape(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        assert answer.headers.get_content_type() == "text/plain"
-        return answer.read().decode()
+    return read(port, "/metrics")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.request
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from deploy.local import kept
 from mqtt_shared.readiness import Probe
-from tests.support.processes import http_status, request
+from tests.support.processes import http_status, read, request
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -35,11 +34,7 @@ async def is_ready(port: int) -> bool:
 
 
 async def metrics(port: int) -> str:
-    def read() -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2 * _QUICK_SECONDS) as answer:
-            return answer.read().decode()
-
-    return await asyncio.to_thread(read)
+    return await asyncio.to_thread(read, port, "/metrics", 2 * _QUICK_SECONDS)
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])

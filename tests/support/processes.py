@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import sys
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from deploy.local import kept
@@ -113,6 +114,12 @@ def http_status(port: int, path: str) -> int:
         return 0
     finally:
         connection.close()
+
+
+def read(port: int, path: str, timeout: float = 10) -> str:
+    """Text of a GET on loopback; blocks."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=timeout) as answer:
+        return answer.read().decode()
 
 
 def request(

@@ -9,7 +9,7 @@ import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import asyncpg
 import pytest
@@ -109,17 +109,21 @@ class Broker(Mosquitto):
 def require_mosquitto() -> None:
     """Skip the test where Mosquitto is missing; fail it where it must be there."""
     if mosquitto_program() is None:
-        if os.environ.get("REQUIRE_SYSTEM_PACKAGES") == "1":
-            pytest.fail("mosquitto is not installed, and REQUIRE_SYSTEM_PACKAGES=1")
-        pytest.skip("mosquitto is not installed")
+        _miss("mosquitto is not installed")
 
 
 def require_program(name: str, package: str) -> str:
-    """Path of a program of a Debian package; skips the test where it is missing."""
+    """Path of a program of a Debian package; skips the test, or fails it, as `require_mosquitto` does."""
     path = shutil.which(name)
     if path is None:
-        pytest.skip(f"{name} is not installed (Debian package {package})")
+        _miss(f"{name} is not installed (Debian package {package})")
     return path
+
+
+def _miss(what: str) -> NoReturn:
+    if os.environ.get("REQUIRE_SYSTEM_PACKAGES") == "1":
+        pytest.fail(f"{what}, and REQUIRE_SYSTEM_PACKAGES=1")
+    pytest.skip(what)
 
 
 def execute(url: str, *statements: str) -> None:
