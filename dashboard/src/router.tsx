@@ -4,6 +4,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirec
 
 import { FleetPage } from "./pages/fleet/FleetPage";
 import { fleetSearch } from "./pages/fleet/search";
+import { activitySearch } from "./pages/product/activity/range";
 import { ProductLayout } from "./pages/product/ProductLayout";
 import { NotFound } from "./shell/NotFound";
 import { PageError } from "./shell/PageError";
@@ -40,6 +41,13 @@ const subscriptions = createRoute({
   component: lazyRouteComponent(() => import("./pages/product/subscriptions/SubscriptionsTab"), "SubscriptionsTab"),
 });
 
+const activity = createRoute({
+  getParentRoute: () => product,
+  path: "/activity",
+  component: lazyRouteComponent(() => import("./pages/product/activity/ActivityTab"), "ActivityTab"),
+  validateSearch: activitySearch,
+});
+
 const advanced = createRoute({
   getParentRoute: () => product,
   path: "/advanced",
@@ -52,7 +60,7 @@ function wholeNumber(text: string): number {
 }
 
 export const router = createRouter({
-  routeTree: root.addChildren([fleet, product.addChildren([productIndex, broker, subscriptions, advanced])]),
+  routeTree: root.addChildren([fleet, product.addChildren([productIndex, broker, subscriptions, activity, advanced])]),
   defaultPreload: "intent",
   scrollRestoration: true,
 });

@@ -4,6 +4,7 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
+export type ActivityEntry = Schemas["ActivityEntry"];
 export type Broker = Schemas["Broker"];
 export type BrokerInput = Schemas["BrokerInput"];
 export type ConfigAnswer = Schemas["ConfigAnswer"];
@@ -12,6 +13,7 @@ export type ConfigWritten = Schemas["ConfigWritten"];
 export type Effect = Schemas["Effect"];
 export type Instance = Schemas["Instance"];
 export type InstanceCounts = Schemas["InstanceCounts"];
+export type Metrics = Schemas["Metrics"];
 export type MqttConfig = Schemas["MqttConfig"];
 export type Problem = Schemas["Problem"];
 export type Product = Schemas["Product"];

@@ -107,7 +107,6 @@ function applyAll(client: QueryClient, events: LiveEvent[]): void {
         const changed = instances && instancesStatus(instances, event.data);
         if (changed) client.setQueryData(keys.instances(product_id), changed);
         else if (instances) again(keys.instances(product_id));
-        if (event.data.transitions?.length) again(keys.activity(product_id));
         break;
       }
       case "rollout": {
@@ -121,7 +120,6 @@ function applyAll(client: QueryClient, events: LiveEvent[]): void {
         const known = client.getQueryData<ConfigAnswer>(keys.config(product_id));
         if (known?.revision !== revision) again(keys.config(product_id));
         again(keys.revisions(product_id));
-        again(keys.activity(product_id));
         if (fleet?.some((each) => each.product_id === product_id && !each.configured)) again(keys.fleet);
         break;
       }

@@ -16,6 +16,7 @@ import { ProductHeader } from "./ProductHeader";
 const TABS = [
   { value: "broker", label: "Broker", to: "/products/$productId/broker" },
   { value: "subscriptions", label: "Subscriptions", to: "/products/$productId/subscriptions" },
+  { value: "activity", label: "Activity", to: "/products/$productId/activity" },
   { value: "advanced", label: "Advanced", to: "/products/$productId/advanced" },
 ] as const;
 
