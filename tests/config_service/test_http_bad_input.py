@@ -177,11 +177,13 @@ async def test_heartbeats(api: Api) -> None:
         "body.seq": "too_small"
     }
     beyond = {
-        "counters": {"07": {}, "1": {"messages_received": 2**53 + 1}},
+        "counters": {"07": {}, "x": {}, "2147483648": {}, "1": {"messages_received": 2**53 + 1}},
         "broker_info": {"name": "x" * 20_000},
     }
     assert await api.faults("POST", path, {**HEARTBEAT, "product_id": product, **beyond}) == {
         "body.counters.07": "not_storable",
+        "body.counters.x": "not_storable",
+        "body.counters.2147483648": "not_storable",
         "body.counters.1.messages_received": "not_storable",
         "body.broker_info": "not_storable",
     }

@@ -155,6 +155,36 @@ async def test_what_cannot_be_counted_is_dropped_with_a_reason_and_stops_nothing
         await eventually(lambda: metric(running, "heartbeats_received_total") == taken + whole)
 
 
+async def test_a_source_of_rubbish_is_counted_each_time_and_logged_once(
+    collectors: Collectors,
+    database: Database,
+    client: Client,
+    nats_root: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    product, (first, _) = await database.product("lamps")
+    subjects = Subjects(nats_root)
+    async with collectors() as running:
+        await ready(running)
+        for number in range(30):
+            # A new boot each time, as of a program that crashes and starts again.
+            await client.publish(subjects.heartbeat(product, "mad", f"b{number}"), b"rubbish")
+            foreign = encode(heartbeat(product_id=product, instance_id="other"))
+            await client.publish(subjects.heartbeat(product, "liar", f"b{number}"), foreign)
+        await send(client, nats_root, heartbeat({first: 3}, product_id=product))
+
+        async def counted() -> bool:
+            return await database.received(product) == 3
+
+        await eventually(counted)
+        await eventually(lambda: metric(running, "consumer_unacknowledged") == 0)
+        for reason in ("malformed", "foreign"):
+            assert metric(running, "heartbeats_dropped_total", reason=reason) == 30
+    logged = [getattr(line, "source", None) for line in caplog.records]
+    prefix = subjects.heartbeat(product, "", "").rstrip(".")
+    assert [each for each in logged if each] == [f"{prefix}.mad", f"{prefix}.liar"]
+
+
 async def test_a_value_that_only_the_database_refuses_is_left_out_alone(
     collectors: Collectors, database: Database, client: Client, nats_root: str
 ) -> None:
