@@ -32,6 +32,7 @@ from deploy.local.postgres import Postgres
 from deploy.local.process import Guard
 from mqtt_shared.messages import LATENCY_BOUNDS_SECONDS, Counters, Heartbeat, Latency, decode, encode
 from mqtt_shared.subjects import Subjects
+from status_collector.consumer import CONSUMER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -200,20 +201,25 @@ async def figures(place: Place) -> dict[str, float]:
     return {name: float(value) for name, value in found} | {"ready": ready}
 
 
-async def counted(place: Place, least: int) -> float:
-    """When the sum of all instances' heartbeat numbers has come to `least`."""
+async def counted(place: Place, client: Any, least: int) -> float:
+    """When everything is committed and acknowledged; the sum of all heartbeat numbers is `least` then."""
     while True:
-        total = await place.database.fetchval("select coalesce(sum(seq), 0) from mqtt_instances")
-        if total >= least:
-            return time.perf_counter()
+        info = await client.jetstream().consumer_info(_SUBJECTS.heartbeat_stream, CONSUMER)
+        if not info.num_pending and not info.num_ack_pending:
+            break
         await asyncio.sleep(0.02)
+    at = time.perf_counter()
+    total = await place.database.fetchval("select sum(seq) from mqtt_instances")
+    if total != least:
+        raise RuntimeError(f"{total} of {least} heartbeats are counted")
+    return at
 
 
 async def rate(instances: int, products: int) -> None:
     """Heartbeats per second of a collector and of a bare callback, in turns."""
-    async with serve(products) as place:
+    async with serve(products) as place, connected(place) as client:
         await (await _simulated(place, instances, products, 1, 1, 0)).wait()
-        await counted(place, instances)
+        await counted(place, client, instances)
         ours: list[float] = []
         bare: list[float] = []
         for number in range(2, 5):
@@ -221,16 +227,30 @@ async def rate(instances: int, products: int) -> None:
             await (await _simulated(place, instances, products, number, 1, 0)).wait()
             began = time.perf_counter()
             place.collector.send_signal(signal.SIGCONT)
-            ours.append(instances / (await counted(place, instances * number) - began))
+            used = _ticks(place.collector.pid)
+            ours.append(instances / (await counted(place, client, instances * number) - began))
+            used = (_ticks(place.collector.pid) - used) / instances * 10_000
             await asyncio.sleep(1)
-            bare.append(await _bare(place, instances))
+            bare.append(await _bare(place, client, instances))
             ratio = ours[-1] / bare[-1]
-            print(f"ours {ours[-1]:,.0f}/s  bare {bare[-1]:,.0f}/s  ratio {ratio:.2f}", flush=True)
+            print(
+                f"ours {ours[-1]:,.0f}/s  bare {bare[-1]:,.0f}/s  ratio {ratio:.2f}  collector {used:.0f} us",
+                flush=True,
+            )
 
 
-async def _bare(place: Place, instances: int) -> float:
-    """What a callback does that decodes and acknowledges."""
+@contextlib.asynccontextmanager
+async def connected(place: Place) -> AsyncGenerator[Any]:
+    """A client of NATS."""
     client: Any = await cast("Any", nats).connect(place.nats_url)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _bare(place: Place, client: Any, instances: int) -> float:
+    """What a callback does that decodes and acknowledges."""
     heard = 0
     done = asyncio.Event()
 
@@ -258,7 +278,6 @@ async def _bare(place: Place, instances: int) -> float:
     await asyncio.wait_for(done.wait(), 60)
     took = time.perf_counter() - began
     await subscription.unsubscribe()
-    await client.close()
     return instances / took
 
 

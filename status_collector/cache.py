@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from .core.model import Instance
+from .core.model import Instance, StoredBoot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +24,10 @@ class Known(Struct, frozen=True, gc=False):
     """One row of `mqtt_instances`."""
 
     instance: Instance
-    seq: int
-    packed: bytes
-    """The counters of its boot, as stored."""
+    boot: StoredBoot
+    """The current one."""
     shape: int
-    """Hash of all that seldom changes; 0: not known."""
+    """Hash of what is stored beside `instance` and seldom changes; 0: not known."""
 
 
 class _Product(Struct):

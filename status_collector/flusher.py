@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -14,11 +15,11 @@ from mqtt_shared.messages import StatusChanged
 
 from .cache import Cache, Known
 from .core.history import Minute, minute_of
-from .core.merge import Sum, merge, without
+from .core.merge import merge, without
 from .core.model import BootKey, Change, Counters, Heard, InstanceKey, Status, StoredBoot
+from .core.tally import Sums, plus
 from .errors import RefusedError, UnavailableError
 from .recompute import recompute, with_totals
-from .store import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -147,7 +148,7 @@ class Flusher:
         flushed = Flushed()
         async with self._store.transaction() as transaction:
             statuses = await transaction.lock(each.key.product_id for each in heard)
-            owners = await self._owners(transaction, {key for each in heard for key in each.counters})
+            owners = await self._owners(transaction, _subscriptions(heard))
             own = list(_own(heard, statuses, owners, flushed))
             known = await self._known(transaction, own, statuses)
             now = await transaction.clock()
@@ -215,16 +216,30 @@ def _own(
     heard: Iterable[Heard], statuses: Mapping[int, Status], owners: Mapping[int, int], flushed: Flushed
 ) -> Iterable[Heard]:
     """What may be counted: of products that exist, without subscriptions of other products."""
+    found: dict[tuple[int, tuple[int, ...]], list[int]] = {}
     for each in heard:
         key = each.key
         if key.product_id not in statuses:
             flushed.dropped.append(("product_gone", key.instance, "no such product"))
             continue
-        foreign = [sub for sub in each.counters if owners.get(sub, key.product_id) != key.product_id]
+        told = (key.product_id, each.tally.subscriptions)
+        foreign = found.get(told)
+        if foreign is None:
+            foreign = found[told] = [
+                sub for sub in told[1] if owners.get(sub, key.product_id) != key.product_id
+            ]
         if foreign:
             detail = f"counters of another product's subscriptions: {foreign[:10]}"
             flushed.dropped.append(("subscription_foreign", key.instance, detail))
-        yield without(each, foreign)
+            yield without(each, foreign)
+        else:
+            yield each
+
+
+def _subscriptions(heard: Iterable[Heard]) -> set[int]:
+    """Those that are told of."""
+    found: set[int] = set()
+    return found.union(*{each.tally.subscriptions for each in heard})
 
 
 async def _merged(
@@ -251,7 +266,7 @@ async def _merged(
         stored = known.get(key)
         boots = former.get(key, {})
         if stored is not None:
-            boots[stored.instance.boot_id] = StoredBoot(stored.seq, unpack(stored.packed))
+            boots[stored.instance.boot_id] = stored.boot
         change = merge(key, stored.instance if stored else None, boots, group, now, clock)
         if change.boots:
             changes.append(change)
@@ -265,18 +280,16 @@ def _sums(
 
     What one that no longer exists counted stands in the total of the product only.
     """
-    by_subscription: dict[int, Sum] = defaultdict(Sum)
-    by_product: dict[int, Sum] = defaultdict(Sum)
+    sums = Sums()
     for change in changes:
-        for subscription, counted in change.gained.items():
-            if subscription in owners:
-                by_subscription[subscription].add(counted)
-            else:
-                by_product[change.key.product_id].add(counted)
-    gained = {key: each.counters() for key, each in by_subscription.items()}
-    for subscription, counted in gained.items():
-        by_product[owners[subscription]].add(counted)
-    return gained, {key: each.counters() for key, each in by_product.items()}
+        for gain in change.gained:
+            sums.add(change.key.product_id, gain)
+    gained: dict[int, Counters] = {}
+    in_products: dict[int, Counters] = {}
+    for product_id, counters in sums.counters().items():
+        gained |= {key: counted for key, counted in counters.items() if key in owners}
+        in_products[product_id] = reduce(plus, counters.values(), Counters())
+    return gained, in_products
 
 
 def _product_minutes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import reduce
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from mqtt_shared.messages import (
 
 from .core.aggregate import aggregate, as_message, count, is_shown, recount
 from .core.history import happened
+from .core.merge import add
+from .core.model import Total
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,24 +49,24 @@ async def recompute(
     desired = await transaction.desired(statuses)
     moved = {key: each for key, each in desired.items() if each.revision > statuses[key].desired.revision}
     counted = await transaction.count_instances(moved) if moved else {}
-    shown = [key for key, group in by_product.items() if any(is_shown(c.before, c.after) for c in group)]
+    telling = {key: [each for each in group if not each.quiet] for key, group in by_product.items()}
+    shown = [key for key, group in telling.items() if any(is_shown(c.before, c.after) for c in group)]
     live = await transaction.live(shown) if shown else {}
     after: dict[int, Status] = {}
     for product_id in sorted(by_product.keys() | moved.keys()):
         status, group = statuses[product_id], by_product[product_id]
-        for change in group:
-            status = count(status, change.total)
+        status = count(status, reduce(add, (change.total for change in group), Total()))
         if product_id in moved:
             counts = counted.get(product_id, InstanceCounts())
             status = structs.replace(status, desired=moved[product_id], settled_at=None)
         else:
-            pairs = ((change.before, change.after) for change in group)
+            pairs = ((change.before, change.after) for change in telling.get(product_id, ()))
             counts = recount(status.instances, pairs, status.desired)
         after[product_id] = aggregate(status, counts, live.get(product_id), now)
     await transaction.write_statuses(after, now)
     events = {
         product_id: [(change.key, each) for change in group for each in happened(change.before, change.after)]
-        for product_id, group in by_product.items()
+        for product_id, group in telling.items()
     }
     await transaction.add_activity([each for group in events.values() for each in group], now)
     return [

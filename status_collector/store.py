@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
-from msgspec import msgpack, structs
+from msgspec import structs
 
 from mqtt_shared.messages import InstanceCounts, SubscriptionTotals
 
@@ -17,11 +16,24 @@ from .cache import Known
 from .core.check import canonical
 from .core.history import buckets
 from .core.liveness import MISSED_INTERVALS
-from .core.model import BootKey, Change, Counters, Desired, Instance, InstanceKey, Live, Status, StoredBoot
+from .core.model import (
+    BootKey,
+    Change,
+    Counters,
+    Desired,
+    Instance,
+    InstanceKey,
+    Live,
+    Status,
+    StoredBoot,
+    Total,
+)
+from .core.tally import NOTHING, dump, load
 from .errors import RefusedError, StoreError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from .core.history import Minute
     from .core.model import Happened, Heard
@@ -41,8 +53,6 @@ _MISSING = (
     _asyncpg.UndefinedColumnError,
     _asyncpg.UndefinedFunctionError,
 )
-_msgpack = msgpack.Encoder()
-_packed = msgpack.Decoder(dict[int, tuple[int, int, int, datetime | None, list[int]]])
 
 
 class Store:
@@ -155,7 +165,7 @@ class Transaction:
         rows = await self._rows("instances", *_columns(keys, 2))
         return {
             InstanceKey(row["product_id"], row["instance_id"]): Known(
-                _struct(Instance, row), row["seq"], row["counters"] or b"\x80", 0
+                _struct(Instance, row), _stored_boot(row), 0
             )
             for row in rows
         }
@@ -163,7 +173,7 @@ class Transaction:
     async def boots(self, keys: Sequence[BootKey]) -> dict[BootKey, StoredBoot]:
         """The former boots among `keys`."""
         rows = await self._rows("boots", *_columns(keys, 3)) if keys else []
-        return {BootKey(*row[:3]): StoredBoot(row["seq"], unpack(row["counters"])) for row in rows}
+        return {BootKey(*row[:3]): _stored_boot(row) for row in rows}
 
     async def live(self, product_ids: Iterable[int]) -> dict[int, Live]:
         """What the status shows of single live instances."""
@@ -192,20 +202,21 @@ class Transaction:
         for change in changes:
             key, after, before = change.key, change.after, known.get(change.key)
             boots += (
-                (*key, boot_id, boot.seq, pack(boot.counters))
+                (*key, boot_id, boot.seq, dump(boot.tally))
                 for boot_id, boot in change.boots.items()
                 if after is None or boot_id != after.boot_id
             )
             if after is None:
                 continue
             now = written[key] = _known(change, after, before)
+            seq, packed = now.boot.seq, dump(now.boot.tally)
             if change.current is None:
-                counts.append((*key, now.seq, now.packed, *_counts(after.total)))
-            elif before is None or before.shape != now.shape:
-                anew.append(_instance_row(change.current, key, after, now.packed))
-            else:
+                counts.append((*key, seq, packed, *_counts(after.total)))
+            elif change.quiet and before is not None and before.shape == now.shape:
                 beat, heard_at = change.current.heartbeat, after.last_heartbeat_at
-                beats.append((*key, now.seq, beat.sent_at, heard_at, now.packed, *_counts(after.total)))
+                beats.append((*key, seq, beat.sent_at, heard_at, packed, *_counts(after.total)))
+            else:
+                anew.append(_instance_row(change.current, key, after, packed))
         await self._many("write_boots", boots, 5)
         await self._many("write_instances", anew, 28)
         await self._many("beat_instances", beats, 10)
@@ -313,9 +324,9 @@ def _struct(kind: Any, row: Any) -> Any:
     return kind(**{name: found[name] for name in kind.__struct_fields__ if name in found}, **_total(found))
 
 
-def _total(found: Mapping[str, Any]) -> dict[str, Counters]:
+def _total(found: Mapping[str, Any]) -> dict[str, Total]:
     counted = {name: found[name] for name in _COUNTED if name in found}
-    return {"total": Counters(**counted)} if counted else {}
+    return {"total": Total(**counted)} if counted else {}
 
 
 def _instances(rows: Iterable[Any]) -> dict[InstanceKey, Instance]:
@@ -332,7 +343,7 @@ def _status(row: Any) -> Status:
     )
 
 
-def _counts(counted: Counters) -> tuple[int, int, int, datetime | None]:
+def _counts(counted: Counters | Total) -> tuple[int, int, int, datetime | None]:
     return (
         counted.messages_received,
         counted.actions_executed,
@@ -373,62 +384,23 @@ def _minute_row(minute: Minute) -> tuple[Any, ...]:
     )
 
 
+def _stored_boot(row: Any) -> StoredBoot:
+    return StoredBoot(row["seq"], load(row["counters"]) if row["counters"] else NOTHING)
+
+
 def _known(change: Change, after: Instance, before: Known | None) -> Known:
     boot = change.boots.get(after.boot_id)
     if boot is None:
         assert before is not None
-        seq, packed = before.seq, before.packed
-    else:
-        seq, packed = boot.seq, pack(boot.counters)
+        boot = before.boot
     if change.current is None:
-        return Known(after, seq, packed, before.shape if before else 0)
-    return Known(after, seq, packed, _shape(change.current, after))
+        return Known(after, boot, before.shape if before else 0)
+    return Known(after, boot, _shape(change.current))
 
 
-def _shape(heard: Heard, after: Instance) -> int:
-    """A hash of all that most heartbeats leave as it is."""
+def _shape(heard: Heard) -> int:
     beat = heard.heartbeat
-    return hash(
-        (
-            after.state,
-            after.boot_id,
-            after.interval_seconds,
-            after.connected,
-            after.connected_since,
-            after.client_id,
-            after.broker_info,
-            after.connection_error,
-            after.subscribed_topics_count,
-            after.applied_revision,
-            after.applied_digest,
-            after.rejected_revision,
-            after.rejected_error,
-            beat.started_at,
-            beat.version,
-            beat.host,
-            beat.key_id,
-            heard.action_types,
-        )
-    )
-
-
-def pack(counters: Mapping[int, Counters]) -> bytes:
-    """Counters as they are stored."""
-    return _msgpack.encode({key: (*_counts(each), each.latency) for key, each in counters.items()})
-
-
-def unpack(packed: bytes) -> dict[int, Counters]:
-    """Counters as they were stored."""
-    return {
-        key: Counters(
-            messages_received=each[0],
-            actions_executed=each[1],
-            actions_failed=each[2],
-            last_message_at=each[3],
-            latency=each[4],
-        )
-        for key, each in _packed.decode(packed).items()
-    }
+    return hash((beat.started_at, beat.version, beat.host, beat.key_id, heard.action_types))
 
 
 def _instance_row(heard: Heard, key: InstanceKey, stored: Instance, packed: bytes) -> tuple[Any, ...]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from .model import Counters, Desired, Instance, Live, Status
+    from .model import Desired, Instance, Live, Status, Total
 
     Progress = Literal["applied", "rejected", "pending", "drifted"]
 
@@ -137,7 +137,7 @@ def aggregate(before: Status, counts: InstanceCounts, live: Live | None, now: da
     )
 
 
-def count(before: Status, gained: Counters) -> Status:
+def count(before: Status, gained: Total) -> Status:
     """The status with more messages."""
     return structs.replace(before, total=add(before.total, gained))
 

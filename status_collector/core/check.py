@@ -12,12 +12,13 @@ from msgspec import Meta, structs
 from mqtt_shared import heartbeats
 from mqtt_shared.messages import LATENCY_BOUNDS_SECONDS, Heartbeat, MalformedMessageError, Text, decode
 
-from .model import Beat, Heard
+from .model import Beat, BootKey, Heard
+from .tally import tally
 
 if TYPE_CHECKING:
     from mqtt_shared.messages import Latency
 
-    from .model import Counters
+    from .tally import Counters
 
 __all__ = ["ForeignHeartbeatError", "canonical", "check"]
 
@@ -60,10 +61,12 @@ def check(subject: str, data: bytes, received: float, now: datetime) -> Heard:
     if b"\\u0000" in data:
         _look_for_nul(data)
     _correct(beat.counters, _is_usual(beat.latency), now + _CLOCK_ALLOWANCE, now)
+    key = BootKey(beat.product_id, beat.instance_id, beat.boot_id)
+    heard = Heard(key, beat, received, tally(beat.counters), broker_info, action_types)
     # They hold the whole message, and are not needed any more.
     beat.broker_info = beat.action_types = _TAKEN
-    beat.latency = None
-    return Heard(beat, received, beat.counters, broker_info, action_types)
+    beat.counters, beat.latency = {}, None
+    return heard
 
 
 @lru_cache(_MOST_REMEMBERED)

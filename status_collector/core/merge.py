@@ -7,24 +7,19 @@ what the maximum rises by is added to the totals, in the transaction that stores
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import zip_longest
-from operator import add as plus
-from operator import sub as minus
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from .fold import covers, highest_of_each, latest
 from .liveness import liveness
-from .model import Change, Counters, Heard, Instance, InstanceKey, StoredBoot
+from .model import Change, Heard, Instance, InstanceKey, StoredBoot
+from .tally import NOTHING, Gain, Total, gained, highest, latest, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-__all__ = ["Sum", "add", "as_instance", "gained", "is_news", "merge", "succeeds", "without"]
-
-_NOTHING = Counters()
+__all__ = ["add", "as_instance", "is_news", "merge", "succeeds", "without"]
 
 
 def merge(
@@ -40,7 +35,8 @@ def merge(
     `now` and `clock` are the same moment on the shared clock and on the collector's monotonic one.
     """
     boots: dict[str, StoredBoot] = {}
-    gains: dict[int, Counters] = {}
+    gains: list[Gain] = []
+    counted = Total()
     current, candidate = instance, None
     for one in sorted(heard, key=lambda each: each.heartbeat.boot_id):
         beat, known = one.heartbeat, stored.get(one.heartbeat.boot_id)
@@ -48,15 +44,21 @@ def merge(
         if boot == known:
             continue
         boots[beat.boot_id] = boot
-        gained_here = gained(known.counters if known else {}, boot.counters)
-        gains = add_each(gains, gained_here) if gains else gained_here
+        gain = gained(known.tally if known else NOTHING, boot.tally)
+        gains.append(gain)
+        counted = add(counted, gain.total)
         if is_news(known, one) and succeeds(current, beat.boot_id, now):
             received_at = now - timedelta(seconds=max(0.0, clock - one.received))
             current, candidate = as_instance(one, received_at), one
-    counted = total(gains.values())
+    quiet = False
     if current is not None:
-        before = instance.total if instance else _NOTHING
-        current = structs.replace(current, total=add(before, counted))
+        total = add(instance.total, counted) if instance else counted
+        current = structs.replace(current, total=total)
+        if instance is not None:
+            same = structs.replace(instance, last_heartbeat_at=current.last_heartbeat_at, total=total)
+            if same == current:
+                # Of equal values the ones that are kept already.
+                current, quiet = same, True
     if instance and current and instance.boot_id != current.boot_id and instance.boot_id in stored:
         # It becomes a former boot: the row of the instance holds the counters of the current one only.
         boots.setdefault(instance.boot_id, stored[instance.boot_id])
@@ -68,17 +70,18 @@ def merge(
         current=candidate,
         before=instance,
         after=current,
+        quiet=quiet,
     )
 
 
 def merge_boot(known: StoredBoot | None, heard: Heard) -> StoredBoot:
     """The maximum of what is stored and what was heard of one boot."""
-    seq, counters = heard.heartbeat.seq, heard.counters
+    seq, counted = heard.heartbeat.seq, heard.tally
     if known is None:
-        return StoredBoot(seq, counters)
-    if not covers(counters, known.counters):
-        counters = highest_of_each(known.counters, counters)
-    return StoredBoot(max(known.seq, seq), counters)
+        return StoredBoot(seq, counted)
+    if not counted.covers(known.tally):
+        counted = highest(known.tally, counted)
+    return StoredBoot(max(known.seq, seq), counted)
 
 
 def is_news(known: StoredBoot | None, heard: Heard) -> bool:
@@ -99,110 +102,23 @@ def succeeds(instance: Instance | None, boot_id: str, now: datetime) -> bool:
     return liveness(instance.state, heard_at, instance.interval_seconds, now, heard_at) != "live"
 
 
-def gained(before: Mapping[int, Counters], after: Mapping[int, Counters]) -> dict[int, Counters]:
-    """By subscription, what `after` has more than `before`, with the time of the last message.
-
-    Only subscriptions that gained something are named.
-    """
-    gains: dict[int, Counters] = {}
-    for subscription, counted in after.items():
-        known = before.get(subscription)
-        if known is None:
-            gains[subscription] = counted
-        elif counted != known:
-            gains[subscription] = Counters(
-                messages_received=counted.messages_received - known.messages_received,
-                actions_executed=counted.actions_executed - known.actions_executed,
-                actions_failed=counted.actions_failed - known.actions_failed,
-                last_message_at=counted.last_message_at,
-                latency=_minus(counted.latency, known.latency),
-            )
-    return gains
-
-
-def _minus(a: list[int], b: list[int]) -> list[int]:
-    if len(a) == len(b):
-        return list(map(minus, a, b))
-    return [x - y for x, y in zip_longest(a, b, fillvalue=0)]
-
-
-def add(a: Counters, b: Counters) -> Counters:
-    """The sum of counters of different boots or subscriptions; the last message is the later one."""
-    return Counters(
-        messages_received=a.messages_received + b.messages_received,
-        actions_executed=a.actions_executed + b.actions_executed,
-        actions_failed=a.actions_failed + b.actions_failed,
-        last_message_at=latest(a.last_message_at, b.last_message_at),
-        latency=add_buckets(a.latency, b.latency),
+def add(a: Total, b: Total) -> Total:
+    """The sum; the last message is the later one."""
+    return Total(
+        a.messages_received + b.messages_received,
+        a.actions_executed + b.actions_executed,
+        a.actions_failed + b.actions_failed,
+        latest(a.last_message_at, b.last_message_at),
     )
-
-
-def add_each(a: Mapping[int, Counters], b: Mapping[int, Counters]) -> dict[int, Counters]:
-    """The sum per subscription."""
-    return dict(a) | {
-        subscription: add(a[subscription], counted) if subscription in a else counted
-        for subscription, counted in b.items()
-    }
-
-
-def total(counted: Iterable[Counters]) -> Counters:
-    """The sum of all, without histograms."""
-    received = executed = failed = 0
-    at = None
-    for each in counted:
-        received += each.messages_received
-        executed += each.actions_executed
-        failed += each.actions_failed
-        at = latest(at, each.last_message_at)
-    return Counters(
-        messages_received=received, actions_executed=executed, actions_failed=failed, last_message_at=at
-    )
-
-
-class Sum:
-    """A sum that grows, for the many that are added in one flush."""
-
-    __slots__ = ("at", "executed", "failed", "latency", "received")
-
-    def __init__(self) -> None:
-        self.received = self.executed = self.failed = 0
-        self.at: datetime | None = None
-        self.latency: list[int] = []
-
-    def add(self, counted: Counters) -> None:
-        """Add."""
-        self.received += counted.messages_received
-        self.executed += counted.actions_executed
-        self.failed += counted.actions_failed
-        self.at = latest(self.at, counted.last_message_at)
-        if len(self.latency) == len(counted.latency):
-            self.latency = list(map(plus, self.latency, counted.latency))
-        else:
-            self.latency = add_buckets(self.latency, counted.latency)
-
-    def counters(self) -> Counters:
-        """What it has grown to."""
-        return Counters(
-            messages_received=self.received,
-            actions_executed=self.executed,
-            actions_failed=self.failed,
-            last_message_at=self.at,
-            latency=self.latency,
-        )
-
-
-def add_buckets(a: Sequence[int], b: Sequence[int]) -> list[int]:
-    """The sum of two histograms; an empty one says nothing."""
-    return [x + y for x, y in zip_longest(a, b, fillvalue=0)]
 
 
 def without(heard: Heard, subscriptions: Iterable[int]) -> Heard:
     """`heard` with nothing said about `subscriptions`."""
     left_out = set(subscriptions)
-    if left_out.isdisjoint(heard.counters):
+    if left_out.isdisjoint(heard.tally.subscriptions):
         return heard
-    kept = {key: counted for key, counted in heard.counters.items() if key not in left_out}
-    return structs.replace(heard, counters=kept)
+    kept = {key: counted for key, counted in heard.tally.counters().items() if key not in left_out}
+    return structs.replace(heard, tally=tally(kept))
 
 
 def as_instance(heard: Heard, received_at: datetime) -> Instance:

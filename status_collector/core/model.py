@@ -7,8 +7,6 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Raw, Struct, field
 
-from mqtt_shared import messages
-from mqtt_shared.heartbeats import MOST_COUNTED
 from mqtt_shared.messages import (
     Id,
     InstanceCounts,
@@ -20,6 +18,8 @@ from mqtt_shared.messages import (
     Token,
     TransitionKind,
 )
+
+from .tally import Counters, Gain, Tally, Total
 
 __all__ = [
     "Beat",
@@ -35,11 +35,11 @@ __all__ = [
     "State",
     "Status",
     "StoredBoot",
+    "Total",
 ]
 
 # Without a pattern: NUL characters are looked for in the whole message at once.
 _Text = Annotated[str, Meta(max_length=2000)]
-_Count = Annotated[int, Meta(ge=0, le=MOST_COUNTED)]
 State = Literal["live", "stale", "stopped"]
 
 
@@ -63,20 +63,11 @@ class BootKey(NamedTuple):
         return InstanceKey(self.product_id, self.instance_id)
 
 
-class Counters(messages.Counters, frozen=True, kw_only=True, gc=False):
-    """As in a heartbeat, within what can be stored and added up."""
-
-    messages_received: _Count = 0
-    actions_executed: _Count = 0
-    actions_failed: _Count = 0
-    last_message_at: Timestamp | None = None
-    latency: Annotated[list[_Count], Meta(max_length=100)] = field(default_factory=list[int])
-
-
 class Beat(Struct, kw_only=True, gc=False):
     """A `mqtt_shared.messages.Heartbeat` as the collector reads it: what it stores, checked while it is read.
 
-    `broker_info`, `action_types` and `latency` are taken out by `check`, which hands on what is needed.
+    `counters`, `broker_info`, `action_types` and `latency` are taken out by `check`, which hands on what is
+    needed.
     """
 
     product_id: Id
@@ -109,27 +100,22 @@ class Beat(Struct, kw_only=True, gc=False):
 class Heard(Struct, frozen=True, gc=False):
     """All that was heard of one boot: the newest heartbeat, and the maxima of all of them."""
 
+    key: BootKey
     heartbeat: Beat
     received: float
     """When the newest one came, on the collector's monotonic clock."""
-    counters: dict[int, Counters]
+    tally: Tally
     broker_info: str | None = None
     """JSON in one spelling."""
     action_types: str = "[]"
     """JSON in one spelling."""
-
-    @property
-    def key(self) -> BootKey:
-        """The boot that this is about."""
-        beat = self.heartbeat
-        return BootKey(beat.product_id, beat.instance_id, beat.boot_id)
 
 
 class StoredBoot(Struct, frozen=True, gc=False):
     """What the totals already hold of one boot."""
 
     seq: int
-    counters: dict[int, Counters]
+    tally: Tally
 
 
 class Instance(Struct, frozen=True, kw_only=True, gc=False):
@@ -150,7 +136,7 @@ class Instance(Struct, frozen=True, kw_only=True, gc=False):
     applied_digest: str | None = None
     rejected_revision: int | None = None
     rejected_error: str | None = None
-    total: Counters = Counters()
+    total: Total = Total()
     """Over all boots."""
 
 
@@ -176,9 +162,9 @@ class Change(Struct, frozen=True, kw_only=True):
     key: InstanceKey
     boots: dict[str, StoredBoot] = field(default_factory=dict[str, StoredBoot])
     """The new value of each boot that changed."""
-    gained: dict[int, Counters] = field(default_factory=dict[int, Counters])
-    """By subscription: what is to be added to the totals, and the last message."""
-    total: Counters = Counters()
+    gained: list[Gain] = field(default_factory=list[Gain])
+    """Of each boot that changed: what is to be added to the totals, and the last messages."""
+    total: Total = Total()
     """The sum of `gained`."""
     current: Heard | None = None
     """The heartbeat that is the instance's state from now on, or none when the stored one stays."""
@@ -186,6 +172,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """The instance as it was stored; none: unknown until now."""
     after: Instance | None = None
     """The instance as it is to be stored; none: it is cleaned up."""
+    quiet: bool = False
+    """`after` is `before` with other counts and another time: nothing else is to be looked at."""
 
 
 class Live(Struct, frozen=True, kw_only=True):
@@ -208,7 +196,7 @@ class Status(Struct, frozen=True, kw_only=True):
     last_connected_at: datetime | None = None
     last_disconnected_at: datetime | None = None
     connection_error: str | None = None
-    total: Counters = Counters()
+    total: Total = Total()
     """What all instances have counted, for deleted subscriptions too."""
     subscribed_topics_count: int = 0
     client_id: str | None = None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from mqtt_shared.messages import (
 )
 from status_collector.core.aggregate import aggregate, count, progress, recount, state
 from status_collector.core.check import ForeignHeartbeatError, check
-from status_collector.core.fold import fold, highest_of_each
+from status_collector.core.fold import fold
 from status_collector.core.history import buckets, happened, minute_of
 from status_collector.core.liveness import Attention, liveness
 from status_collector.core.merge import add, as_instance, merge, without
@@ -36,7 +37,9 @@ from status_collector.core.model import (
     State,
     Status,
     StoredBoot,
+    Total,
 )
+from status_collector.core.tally import NOTHING, Sums, Tally, dump, gained, highest, load, plus, tally
 
 from .support import EPOCH, hear, heartbeat
 
@@ -59,15 +62,16 @@ class Stored:
         self.instance: Instance | None = None
         self.boots: dict[str, StoredBoot] = {}
         self.totals: dict[int, Counters] = {}
-        self.total = Counters()
+        self.total = Total()
 
     def flush(self, heard: Sequence[Heard], now: datetime = NOW, clock: float = 0) -> None:
         change = merge(KEY, self.instance, self.boots, fold(heard).values(), now, clock)
         self.boots |= change.boots
         self.instance = change.after
         self.total = add(self.total, change.total)
-        for key, gained in change.gained.items():
-            self.totals[key] = add(self.totals.get(key, Counters()), gained)
+        for gain in change.gained:
+            for key, more in gain.counters().items():
+                self.totals[key] = plus(self.totals.get(key, Counters()), more)
 
 
 counted = st.integers(0, 1000)
@@ -100,7 +104,7 @@ def test_totals_are_the_sum_of_maxima_however_batches_fall(
 ) -> None:
     reference: dict[tuple[str, int], int] = {}
     for heard in (each for batch in batches for each in batch):
-        for key, counted in heard.counters.items():
+        for key, counted in heard.tally.counters().items():
             place = (heard.heartbeat.boot_id, key)
             reference[place] = max(reference.get(place, 0), counted.messages_received)
     stored = Stored()
@@ -120,13 +124,94 @@ def test_a_batch_that_was_stored_changes_nothing_more(first: list[Heard], second
     stored.flush(first)
     stored.flush(second)
     change = merge(KEY, stored.instance, stored.boots, fold(first + second).values(), NOW, 0)
-    assert (change.boots, change.gained, change.current, change.after) == ({}, {}, None, stored.instance)
+    assert (change.boots, change.gained, change.current, change.after) == ({}, [], None, stored.instance)
 
 
-@given(st.dictionaries(st.integers(1, 3), st.builds(Counters, messages_received=counted)))
-def test_the_maximum_with_itself_is_itself(counters: dict[int, Counters]) -> None:
-    assert highest_of_each(counters, counters) == counters
-    assert highest_of_each(counters, {}) == counters
+_numbers = st.integers(0, 5) | st.sampled_from([2**31 - 1, 2**31, 2**32, 2**53])
+_times = st.none() | st.datetimes(timezones=st.just(UTC)).filter(
+    lambda at: at != datetime.min.replace(tzinfo=UTC)
+)
+_counters = st.builds(
+    Counters,
+    messages_received=_numbers,
+    actions_executed=_numbers,
+    actions_failed=_numbers,
+    last_message_at=_times,
+    latency=st.just([]) | st.lists(_numbers, min_size=14, max_size=14).map(lambda some: [*some, 1]),
+)
+several = st.dictionaries(st.integers(1, 3) | st.just(2**31 - 1), _counters, max_size=4)
+tallies = several.map(tally)
+
+
+@given(several)
+def test_a_tally_keeps_all_that_was_counted(counters: dict[int, Counters]) -> None:
+    packed = tally(counters)
+    assert packed.counters() == counters
+    assert load(dump(packed)) == packed
+    assert packed.total.messages_received == sum(each.messages_received for each in counters.values())
+    times = [each.last_message_at for each in counters.values() if each.last_message_at]
+    assert packed.total.last_message_at == max(times, default=None)
+
+
+@given(several)
+def test_what_an_older_version_stored_is_read(counters: dict[int, Counters]) -> None:
+    older = {key: structs.astuple(each) for key, each in counters.items()}
+    assert load(msgspec.msgpack.encode(older)) == tally(counters)
+
+
+@given(tallies, tallies)
+def test_the_maximum_covers_both_and_no_more(a: Tally, b: Tally) -> None:
+    both = highest(a, b)
+    assert highest(b, a) == both
+    assert highest(both, a) == both == highest(both, both)
+    assert both.covers(a)
+    assert both.covers(b)
+    assert a.covers(b) == (both == a)
+    assert highest(a, NOTHING) == a
+
+
+@given(st.lists(st.tuples(st.integers(1, 2), tallies, tallies), max_size=6))
+def test_sums_are_what_adding_one_by_one_gives(pairs: list[tuple[int, Tally, Tally]]) -> None:
+    sums, wanted = Sums(), dict[tuple[int, int], Counters]()
+    for product, before, other in pairs:
+        after = highest(before, other)
+        gain = gained(before, after)
+        sums.add(product, gain)
+        assert gain.total.messages_received == (
+            after.total.messages_received - before.total.messages_received
+        )
+        known = before.counters()
+        for key, counted in after.counters().items():
+            earlier = known.get(key, Counters())
+            if counted != earlier:
+                wanted[product, key] = plus(wanted.get((product, key), Counters()), risen(earlier, counted))
+    found = {
+        (product, key): each
+        for product, all_of_it in sums.counters().items()
+        for key, each in all_of_it.items()
+    }
+    assert {key: structs.replace(each, last_message_at=None) for key, each in found.items()} == {
+        key: structs.replace(each, last_message_at=None) for key, each in wanted.items()
+    }
+    for key, each in wanted.items():
+        # Of one that has not moved it may name a time that was told before.
+        assert each.last_message_at is None or (found[key].last_message_at or EPOCH) >= each.last_message_at
+
+
+def risen(before: Counters, after: Counters) -> Counters:
+    """What a counter has risen by."""
+    latency = (
+        [b - a for a, b in zip(before.latency or [0] * 15, after.latency, strict=True)]
+        if after.latency
+        else []
+    )
+    return Counters(
+        messages_received=after.messages_received - before.messages_received,
+        actions_executed=after.actions_executed - before.actions_executed,
+        actions_failed=after.actions_failed - before.actions_failed,
+        last_message_at=after.last_message_at,
+        latency=latency if any(latency) else [],
+    )
 
 
 def at(boot: str, seq: int, received: float = 0, **changes: Any) -> list[Heard]:
@@ -184,7 +269,7 @@ def test_time_in_the_buffer_counts_as_silence() -> None:
 
 def test_counters_of_other_products_are_left_out() -> None:
     heard = hear(heartbeat({1: 5, 2: 6}), 0)
-    assert without(heard, [2]).counters.keys() == {1}
+    assert without(heard, [2]).tally.counters().keys() == {1}
     assert without(heard, [3]) is heard
 
 
@@ -308,8 +393,8 @@ def test_the_state_follows_from_the_counts(counts: InstanceCounts, wanted: str) 
 
 
 def test_status_counts_up() -> None:
-    before = Status(total=Counters(messages_received=5, actions_failed=1, last_message_at=NOW))
-    total = count(before, Counters(messages_received=2, actions_executed=3)).total
+    before = Status(total=Total(messages_received=5, actions_failed=1, last_message_at=NOW))
+    total = count(before, Total(messages_received=2, actions_executed=3)).total
     assert (total.messages_received, total.actions_executed, total.actions_failed) == (7, 3, 1)
     assert total.last_message_at == NOW
 
@@ -387,7 +472,7 @@ def test_a_minute_begins_with_its_first_second() -> None:
 
 
 def checked(beat: Heartbeat) -> dict[int, Counters]:
-    return hear(beat, 0, NOW).counters
+    return hear(beat, 0, NOW).tally.counters()
 
 
 def test_times_are_brought_to_utc_and_none_lies_ahead() -> None:

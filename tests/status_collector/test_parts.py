@@ -42,7 +42,7 @@ def test_the_buffer_holds_one_value_per_boot_and_no_more_than_it_may() -> None:
     buffer.done()
     assert put(buffer, "i3")
     heard = next(each for key, each in batch.heard.items() if key.instance_id == "i1")
-    assert (heard.heartbeat.seq, heard.counters[1].messages_received) == (3, 7)
+    assert (heard.heartbeat.seq, heard.tally.counters()[1].messages_received) == (3, 7)
 
 
 def test_a_batch_that_was_not_stored_waits_with_what_came_since() -> None:
@@ -53,7 +53,7 @@ def test_a_batch_that_was_not_stored_waits_with_what_came_since() -> None:
     put(buffer, "i2")
     buffer.put_back(batch)
     again = buffer.take()
-    assert sorted(each.counters[1].messages_received for each in again.heard.values()) == [1, 6]
+    assert sorted(each.tally.counters()[1].messages_received for each in again.heard.values()) == [1, 6]
     assert again.heard.keys() == again.acknowledge.keys()
 
 
