@@ -24,8 +24,9 @@ from mqtt_shared.logs import get_logger
 
 from .core import snapshots
 from .core.errors import UnavailableError
-from .core.publication import Publication, Sealed
-from .sealer import seal_rows
+from .core.publication import Fresh, Publication, Sealed
+from .grouping import Grouping
+from .sealer import seal_fresh, seal_rows
 from .store import MovedError
 from .vault import WrongKeyError
 
@@ -257,7 +258,7 @@ class Publisher:
         self._vault = vault
         self._background = background
         self._replicas = replicas
-        self._waiting = dict[int, Sealed | None]()
+        self._waiting = dict[int, Fresh | None]()
         self._running = set[int]()
         # What this process last put or saw right: sequence and revision. A newer revision may be put on top
         # of it without looking, since the server refuses when anybody else was there meanwhile.
@@ -267,12 +268,14 @@ class Publisher:
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._on_change = on_change
 
+        self._mark = Grouping("mark-published", self._mark_all, at_once=1)
+
     @property
     def most_bytes(self) -> int:
         """What fits into the bucket of one product."""
         return self._link.max_payload - _HEADER_BYTES
 
-    def wake(self, product_id: int, ready: Sealed | None = None) -> None:
+    def wake(self, product_id: int, ready: Fresh | None = None) -> None:
         """Publish the product soon; `ready` is what its commit has just made of it."""
         self._waiting[product_id] = ready
         self._on_change(product_id)
@@ -299,7 +302,7 @@ class Publisher:
         finally:
             self._running.discard(product_id)
 
-    async def publish(self, product_id: int, ready: Sealed | None = None, *, again: bool = False) -> bool:
+    async def publish(self, product_id: int, ready: Fresh | None = None, *, again: bool = False) -> bool:
         """Make the key right. False when a server is away: the reconciler tries again.
 
         again: put it also when it is right, so that every instance gets it once more.
@@ -319,11 +322,11 @@ class Publisher:
         self._stuck.discard(product_id)
         return True
 
-    async def _publish(self, product_id: int, ready: Sealed | None, *, again: bool) -> None:
+    async def _publish(self, product_id: int, ready: Fresh | None, *, again: bool) -> None:
         known = self._known.get(product_id)
-        if ready and known and ready.revision > known[1]:
+        if ready and known and ready.snapshot.revision > known[1]:
             try:
-                return await self._put(ready, known[0])
+                return await self._put(seal_fresh(self._vault, ready), known[0])
             except MovedError:
                 self._known.pop(product_id, None)
         for _ in range(_ATTEMPTS):
@@ -365,11 +368,19 @@ class Publisher:
 
     async def _published(self, sealed: Sealed, sequence: int) -> None:
         self._known[sealed.product_id] = (sequence, sealed.revision)
-        await self._store.value(
-            "mark_published", sealed.product_id, sealed.revision, sealed.key_id, sealed.previous_key_id
-        )
+        await self._mark(sealed)
         self._link.notify(sealed.product_id)
         self._on_change(sealed.product_id)
+
+    async def _mark_all(self, published: list[Sealed]) -> list[None]:
+        await self._store.value(
+            "mark_published",
+            [sealed.product_id for sealed in published],
+            [sealed.revision for sealed in published],
+            [sealed.key_id for sealed in published],
+            [sealed.previous_key_id for sealed in published],
+        )
+        return [None] * len(published)
 
     async def _last(self, product_id: int) -> _Found:
         subjects = self._link.subjects

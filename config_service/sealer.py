@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from mqtt_shared.messages import Snapshot
 
-    from .core.publication import Publication
+    from .core.publication import Fresh, Publication
     from .core.state import ProductRow
     from .vault import Vault
 
-__all__ = ["opened", "seal", "seal_rows", "seal_tombstone"]
+__all__ = ["opened", "seal", "seal_fresh", "seal_rows", "seal_tombstone"]
 
 
 def seal_rows(vault: Vault, product_id: int, rows: Publication) -> Sealed | None:
@@ -47,7 +47,9 @@ def seal_rows(vault: Vault, product_id: int, rows: Publication) -> Sealed | None
     )
 
 
-def seal(vault: Vault, product: ProductRow, wanted: Desired, snapshot: Snapshot) -> Sealed:
+def seal(
+    vault: Vault, product: ProductRow, wanted: Desired, snapshot: Snapshot, digest: str | None = None
+) -> Sealed:
     """`snapshot`, made of `wanted`, sealed under the product's key, and the previous one while it is good."""
     secrets = opened(vault, product.id, wanted)
     key = _key(vault, product.product_key, product.id)
@@ -56,13 +58,18 @@ def seal(vault: Vault, product: ProductRow, wanted: Desired, snapshot: Snapshot)
     return Sealed(
         product_id=product.id,
         revision=snapshot.revision,
-        payload=sealing.seal_snapshot(snapshot, secrets, key, previous_key),
+        payload=sealing.seal_snapshot(snapshot, secrets, key, previous_key, known_digest=digest),
         key_id=product.product_key_id,
         previous_key_id=product.previous_product_key_id,
         key=key,
         previous_key=previous_key,
         secrets=secrets,
     )
+
+
+def seal_fresh(vault: Vault, fresh: Fresh) -> Sealed:
+    """What belongs into the bucket after the commit of `fresh`."""
+    return seal(vault, fresh.product, fresh.wanted, fresh.snapshot, fresh.digest)
 
 
 def opened(vault: Vault, product_id: int, wanted: Desired) -> sealing.Secrets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -119,6 +120,7 @@ def _broker_faults(broker: messages.Broker) -> Iterator[Fault]:
         yield _fault(["body", "broker", "client_id"], "must not contain a NUL character", "nul_character")
 
 
+@functools.lru_cache(maxsize=1024)
 def host_fault(host: str) -> str | None:
     """What is wrong with a broker's host: it must be a host name or an IP address, nothing beside it."""
     if not host:

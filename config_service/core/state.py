@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigRow",
+    "Counts",
     "Desired",
     "Item",
     "LiveInstance",
     "NamedSecret",
     "ProductRow",
+    "Saved",
     "SecretRow",
     "State",
     "StatusRow",
     "SubscriptionRow",
     "TombstoneRow",
+    "changed",
+    "columns",
     "config_answer",
     "product_answer",
     "secret_answer",
@@ -270,6 +274,134 @@ class State(Struct, frozen=True, kw_only=True):
     def desired(self) -> Desired:
         """The stored configuration."""
         return stored(self.product, self.config, self.subscriptions, self.secrets)
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """The counts of a subscription, as they stood when it was changed."""
+
+    id: int
+    messages_received: int
+    last_message_at: datetime | None
+    actions_executed: int
+    actions_failed: int
+
+
+class Saved(Struct, frozen=True, kw_only=True):
+    """What the database knows of a change that it has made."""
+
+    product_id: int
+    config_id: int
+    at: datetime
+    live: list[LiveInstance]
+    counts: list[Counts] = field(default_factory=list[Counts])
+    """Of the changed subscriptions."""
+
+
+def changed(
+    state: State,
+    before: Desired,
+    after: Desired,
+    *,
+    saved: Saved | None,
+    rename: tuple[str | None, str | None] = (None, None),
+) -> State:
+    """`state`, whose configuration was `before`, with `after` instead; without `saved`, as if written."""
+    at = saved.at if saved else state.now
+    return structs.replace(
+        state,
+        now=at,
+        product=_changed_product(state.product, before, after, rename, at),
+        config=_changed_config(state, after, saved, at),
+        subscriptions=_changed_subscriptions(state, before, after, saved, at),
+        secrets=[
+            SecretRow(name=n, secret=s.token, created_at=s.created_at, updated_at=s.updated_at)
+            for n, s in after.secrets.items()
+        ],
+        tombstone=None if after.broker else state.tombstone,
+        live=saved.live if saved else state.live,
+        ids=[],
+    )
+
+
+def _changed_product(
+    row: ProductRow, before: Desired, after: Desired, rename: tuple[str | None, str | None], at: datetime
+) -> ProductRow:
+    name, description = rename
+    if after.variables == before.variables and name is None and description is None:
+        return row
+    return structs.replace(
+        row,
+        name=row.name if name is None else name,
+        description=row.description if description is None else description,
+        variables=after.variables,
+        updated_at=at,
+    )
+
+
+def _changed_config(state: State, after: Desired, saved: Saved | None, at: datetime) -> ConfigRow | None:
+    if after.broker is None:
+        return None
+    old = state.config
+    return ConfigRow(
+        id=saved.config_id if saved else old.id if old else 0,
+        product_id=state.product.id,
+        **columns(after),
+        revision=state.revision + (saved is not None),
+        published_revision=0,
+        created_at=old.created_at if old else at,
+        updated_at=at,
+    )
+
+
+def _changed_subscriptions(
+    state: State, before: Desired, after: Desired, saved: Saved | None, at: datetime
+) -> list[SubscriptionRow]:
+    if after.subscriptions is before.subscriptions:
+        return state.subscriptions
+    rows = {row.id: row for row in state.subscriptions}
+    old = {item.id: item for item in before.subscriptions}
+    counts = {one.id: one for one in saved.counts} if saved else {}
+    return [
+        rows[item.id]
+        if old.get(item.id) == item
+        else _changed_subscription(item, rows.get(item.id), counts.get(item.id), at)
+        for item in after.subscriptions
+    ]
+
+
+def _changed_subscription(
+    item: Item, old: SubscriptionRow | None, counts: Counts | None, at: datetime
+) -> SubscriptionRow:
+    row = SubscriptionRow(**structs.asdict(item), created_at=old.created_at if old else at, updated_at=at)
+    kept = counts or old
+    if kept is None:
+        return row
+    return structs.replace(
+        row,
+        messages_received=kept.messages_received,
+        last_message_at=kept.last_message_at,
+        actions_executed=kept.actions_executed,
+        actions_failed=kept.actions_failed,
+    )
+
+
+def columns(wanted: Desired) -> dict[str, Any]:
+    """The configuration in the columns of `mqtt_configs`."""
+    topics = wanted.topics
+    assert wanted.broker
+    broker = structs.asdict(wanted.broker)
+    return {
+        "broker_host": broker.pop("host"),
+        "broker_port": broker.pop("port"),
+        **broker,
+        "password": wanted.password,
+        "client_key": wanted.client_key,
+        "topic_prefix": topics.prefix,
+        "topic_pattern": topics.pattern,
+        "use_shared_subscriptions": topics.use_shared,
+        "shared_group": topics.shared_group,
+        "qos": topics.qos,
+    }
 
 
 def stored(

@@ -51,17 +51,33 @@ select json_build_object(
 
 -- mark_published --
 -- Only when the keys are still those that the snapshot was sealed under: a renewal meanwhile needs another one.
--- Parameters: product id, revision, key id, previous key id (both null for a deleted product).
-with configured as (
-    update mqtt_configs c set published_revision = $2
-    from products p
-    where p.id = $1 and c.product_id = $1 and c.published_revision < $2 and c.revision >= $2
-        and p.product_key_id = $3 and p.previous_product_key_id is not distinct from $4
+-- Parameters, one element for each product: product ids, revisions, key ids, previous key ids (both null for a
+-- deleted product).
+with given as materialized (
+    select * from unnest($1::integer[], $2::bigint[], $3::text[], $4::text[])
+        as g (product_id, revision, key_id, previous_key_id)
+), locked as materialized (
+    select c.id, g.revision
+    from given g
+    join products p on p.id = g.product_id and p.product_key_id = g.key_id
+        and p.previous_product_key_id is not distinct from g.previous_key_id
+    join mqtt_configs c on c.product_id = g.product_id
+    where c.published_revision < g.revision and c.revision >= g.revision
+    order by c.product_id
+    for update of c
+), configured as (
+    update mqtt_configs c set published_revision = l.revision
+    from locked l
+    where c.id = l.id and c.published_revision < l.revision and c.revision >= l.revision
 )
-update mqtt_config_tombstones t set published_revision = $2
-where t.product_id = $1 and t.revision = $2 and t.published_revision < $2
+update mqtt_config_tombstones t set published_revision = g.revision
+from given g
+where t.product_id = g.product_id and t.revision = g.revision and t.published_revision < g.revision
     and not exists (
         select from products p
-        where p.id = $1
-            and (p.product_key_id is distinct from $3 or p.previous_product_key_id is distinct from $4)
+        where p.id = g.product_id
+            and (
+                p.product_key_id is distinct from g.key_id
+                or p.previous_product_key_id is distinct from g.previous_key_id
+            )
     );

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from msgspec import Struct, UnsetType, structs
@@ -13,19 +14,20 @@ from mqtt_shared import tls
 
 from ..core import certificates, effects, rules, snapshots
 from ..core import warnings as advice
-from ..core.errors import Fault, InvalidInputError, NotFoundError, RevisionMismatchError, UnavailableError
-from ..core.model import Change, Effect, MqttConfig, Page, Subscription, Warn
-from ..core.state import (
-    ConfigRow,
-    Desired,
-    Item,
-    State,
-    SubscriptionRow,
-    config_answer,
-    subscription_answer,
+from ..core.errors import (
+    Fault,
+    InvalidInputError,
+    NotFoundError,
+    RevisionMismatchError,
+    ServiceError,
+    UnavailableError,
 )
-from ..sealer import seal, seal_tombstone
-from ..store import MovedError
+from ..core.model import Change, Effect, MqttConfig, Page, Subscription, Warn
+from ..core.publication import Fresh
+from ..core.state import Desired, Item, State, changed, columns, config_answer, subscription_answer
+from ..memory import Known, Memory
+from ..saver import PutSecret, Save, Saver
+from ..sealer import seal_tombstone
 from ..vault import BROKER_PASSWORD, CLIENT_KEY
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..core.inputs import BrokerInput, PartialBrokerInput
     from ..core.model import Write
+    from ..core.state import Saved
     from ..publisher import Link, Publisher
     from ..store import Store, Transaction
     from ..vault import Vault
@@ -44,49 +47,30 @@ __all__ = ["Base", "Outcome", "number_after", "page", "secret_changes", "sorted_
 # Each time, another replica's write has succeeded in between.
 _ATTEMPTS = 100
 _SECRETS = ("password", "client_key")
+Rename: TypeAlias = "tuple[str | None, str | None]"
+"""New name and description of a product; null: unchanged."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """A change that was made, or would be (`dry_run`), or was none."""
 
     state: State
-    """As read before."""
+    """As it was before."""
+    now: State
+    """As it is, or would be, after the change."""
     after: Desired
     revision: int
-    config_id: int
-    changed: bool
     effect: Effect
     warnings: list[Warn]
 
     def config(self) -> MqttConfig:
         """The configuration after the change."""
-        old = self.state.config
-        now = self.state.now
-        row = ConfigRow(
-            id=self.config_id,
-            product_id=self.state.product.id,
-            **_columns(self.after),
-            revision=self.revision,
-            published_revision=0,
-            created_at=old.created_at if old else now,
-            updated_at=now if self.changed or not old else old.updated_at,
-        )
-        return config_answer(row)
+        assert self.now.config
+        return structs.replace(config_answer(self.now.config), revision=self.revision)
 
     def subscription(self, subscription_id: int) -> Subscription:
         """A subscription after the change."""
-        item = next(item for item in self.after.subscriptions if item.id == subscription_id)
-        old = next((row for row in self.state.subscriptions if row.id == subscription_id), None)
-        now = self.state.now
-        row = SubscriptionRow(
-            **structs.asdict(item),
-            messages_received=old.messages_received if old else 0,
-            last_message_at=old.last_message_at if old else None,
-            actions_executed=old.actions_executed if old else 0,
-            actions_failed=old.actions_failed if old else 0,
-            created_at=old.created_at if old else now,
-            updated_at=now if self.changed or not old else old.updated_at,
-        )
+        row = next(row for row in self.now.subscriptions if row.id == subscription_id)
         return subscription_answer(row, self.after.topics, self.after.variables)
 
     def as_change(self, value: Any) -> Change[Any]:
@@ -94,32 +78,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return Change(value=value, revision=self.revision, effect=self.effect, warnings=self.warnings)
 
 
-def secret_changes(before: Desired, after: Desired) -> tuple[list[dict[str, str]], list[str]]:
+def secret_changes(before: Desired, after: Desired) -> tuple[list[PutSecret], list[str]]:
     """Named secrets to put, with their tokens, and names of those to remove."""
     put = [
-        {"name": name, "token": secret.token}
+        PutSecret(name=name, token=secret.token, updated_at=secret.updated_at)
         for name, secret in after.secrets.items()
         if before.secrets.get(name) != secret
     ]
     return put, [name for name in before.secrets if name not in after.secrets]
-
-
-def _columns(wanted: Desired) -> dict[str, Any]:
-    topics = wanted.topics
-    assert wanted.broker
-    broker = structs.asdict(wanted.broker)
-    return {
-        "broker_host": broker.pop("host"),
-        "broker_port": broker.pop("port"),
-        **broker,
-        "password": wanted.password,
-        "client_key": wanted.client_key,
-        "topic_prefix": topics.prefix,
-        "topic_pattern": topics.pattern,
-        "use_shared_subscriptions": topics.use_shared,
-        "shared_group": topics.shared_group,
-        "qos": topics.qos,
-    }
 
 
 class Base:
@@ -130,6 +96,8 @@ class Base:
         self._link = link
         self._publisher = publisher
         self._vault = vault
+        self._saver = Saver(store)
+        self._memory = Memory()
         self._locks = weakref.WeakValueDictionary[int, asyncio.Lock]()
 
     def _lock(self, product_id: int) -> asyncio.Lock:
@@ -154,70 +122,114 @@ class Base:
         compute: Callable[[State, Desired], Desired],
         *,
         ids: int = 0,
-        rename: tuple[str | None, str | None] = (None, None),
+        rename: Rename = (None, None),
+        fresh: bool = False,
     ) -> Outcome:
         """Read, compute, write where nothing has moved in between; else again.
 
         compute: the wanted configuration, checked; raises where the input breaks a rule.
         ids: how many subscriptions it may create. rename: new name and description of the product.
+        fresh: the answer, or `compute`, tells more than what changes, so all of it must be read.
 
         Raises:
             SnapshotTooLargeError: NATS could not take it to the instances.
         """
+        fresh = fresh or write.dry_run or ids > 0 or rename != (None, None)
         async with self._lock(product_id):
+            known = self._memory.take(product_id)
+            if known and not fresh and (outcome := await self._change_known(known, write, action, compute)):
+                return outcome
             for _ in range(_ATTEMPTS):
                 state = await self._state(product_id, write, ids=ids)
                 before = state.desired()
                 after = compute(state, before)
-                snapshot = snapshots.build(
-                    product_id, state.revision + 1, after, at=state.now, by=write.actor
-                )
-                if after != before:
-                    snapshots.check_size(before, after, snapshot, self._publisher.most_bytes)
-                if (after == before and rename == (None, None)) or write.dry_run:
-                    return self._outcome(state, before, after, saved=None)
-                if saved := await self._save(state, before, after, snapshot, write, action, rename):
-                    self._announce(state, after, snapshot)
-                    return self._outcome(state, before, after, saved=saved)
+                if after == before and rename == (None, None):
+                    return self._outcome(state, before, after)
+                snapshot = self._snapshot(state, before, after, write)
+                if write.dry_run:
+                    return self._outcome(state, before, after, rename=rename)
+                known = Known(state=state, desired=before, document=_encode(before.document()))
+                if outcome := await self._save(known, after, snapshot, write, action, rename):
+                    return outcome
         raise UnavailableError("the configuration (others keep changing it)")
+
+    async def _change_known(
+        self, known: Known, write: Write, action: str, compute: Callable[[State, Desired], Desired]
+    ) -> Outcome | None:
+        """Change what this process has written last, without reading it; None where it has to be read.
+
+        Only success is told from memory, because then the database has confirmed what it was made of.
+        """
+        if write.if_match not in (None, known.state.revision):
+            return None
+        # Certificates are valid now or not, whenever the product was written last.
+        state = structs.replace(known.state, now=datetime.now(UTC))
+        try:
+            after = compute(state, known.desired)
+            snapshot = self._snapshot(state, known.desired, after, write)
+        except ServiceError:
+            return None
+        if after == known.desired:
+            return None
+        return await self._save(known, after, snapshot, write, action)
+
+    def _snapshot(self, state: State, before: Desired, after: Desired, write: Write) -> messages.Snapshot:
+        """What instances will get. Raises SnapshotTooLargeError."""
+        snapshot = snapshots.build(state.product.id, state.revision + 1, after, at=state.now, by=write.actor)
+        snapshots.check_size(before, after, snapshot, self._publisher.most_bytes)
+        return snapshot
 
     async def _save(
         self,
-        state: State,
-        before: Desired,
+        known: Known,
         after: Desired,
         snapshot: messages.Snapshot,
         write: Write,
         action: str,
-        rename: tuple[str | None, str | None],
-    ) -> int | None:
+        rename: Rename = (None, None),
+    ) -> Outcome | None:
+        """Write what has become of `known`, and have it published; None when that has moved."""
+        state, before = known.state, known.desired
+        digest, document = snapshots.digest(snapshot), _encode(after.document())
         old = {item.id: item for item in before.subscriptions}
         new = {item.id: item for item in after.subscriptions}
         put, removed = secret_changes(before, after)
-        try:
-            return await self._store.value(
-                "save",
-                state.product.id,
-                state.revision,
-                _json(_columns(after)),
-                state.config is None,
-                [name for name in _SECRETS if getattr(after, name) != getattr(before, name)],
-                [i for i in old if i not in new],
-                _json([item for i, item in new.items() if i in old and item != old[i]]),
-                _json([item for i, item in new.items() if i not in old]),
-                _json(after.variables) if after.variables != before.variables else None,
-                state.now,
-                write.actor,
-                action,
-                _json(before.document()),
-                _json(after.document()),
-                snapshots.digest(snapshot),
-                *rename,
-                _json(put),
-                removed,
+        saved = await self._saver.save(
+            Save(
+                product_id=state.product.id,
+                revision=state.revision,
+                updated_at=state.config.updated_at if state.config else None,
+                key_id=state.product.product_key_id,
+                previous_key_id=state.product.previous_product_key_id,
+                new=state.config is None,
+                config=columns(after),
+                secrets=[name for name in _SECRETS if getattr(after, name) != getattr(before, name)],
+                removed=[i for i in old if i not in new],
+                changed=[item for i, item in new.items() if i in old and item != old[i]],
+                added=[item for i, item in new.items() if i not in old],
+                variables=after.variables if after.variables != before.variables else None,
+                name=rename[0],
+                description=rename[1],
+                put_secrets=put,
+                removed_secrets=removed,
+                actor=write.actor,
+                action=action,
+                before=msgspec.Raw(known.document),
+                after=msgspec.Raw(document),
+                digest=digest,
             )
-        except MovedError:
+        )
+        if saved is None:
             return None
+        outcome = self._outcome(state, before, after, saved=saved, rename=rename)
+        if state.config is None:
+            # A named secret may have changed just before the first configuration: publish what is stored.
+            self._publisher.wake(state.product.id)
+            return outcome
+        self._memory.keep(Known(state=outcome.now, desired=after, document=document))
+        fresh = Fresh(product=outcome.now.product, wanted=after, snapshot=snapshot, digest=digest)
+        self._publisher.wake(state.product.id, fresh)
+        return outcome
 
     async def _remove(
         self, connection: Store | Transaction, state: State, write: Write, action: str
@@ -233,7 +245,7 @@ class Base:
             state.now,
             write.actor,
             action,
-            _json(state.desired().document()),
+            _encode(state.desired().document()).decode(),
             digest,
         )
 
@@ -241,22 +253,27 @@ class Base:
         """What the removal of the whole configuration means."""
         before = state.desired()
         removed = structs.replace(before, broker=None, password=None, client_key=None, subscriptions=())
-        return self._outcome(state, before, removed, saved=None).as_change(None)
+        return self._outcome(state, before, removed).as_change(None)
 
-    def _announce(self, state: State, after: Desired, snapshot: messages.Snapshot) -> None:
-        sealed = seal(self._vault, state.product, after, snapshot)
-        # A named secret may have changed just before the first configuration: publish what is stored.
-        self._publisher.wake(state.product.id, sealed if state.config else None)
-
-    def _outcome(self, state: State, before: Desired, after: Desired, *, saved: int | None) -> Outcome:
+    def _outcome(
+        self,
+        state: State,
+        before: Desired,
+        after: Desired,
+        *,
+        saved: Saved | None = None,
+        rename: Rename = (None, None),
+    ) -> Outcome:
+        now = state
+        if saved or after != before:
+            now = changed(state, before, after, saved=saved, rename=rename)
         return Outcome(
             state=state,
+            now=now,
             after=after,
             revision=state.revision + (saved is not None),
-            config_id=saved or (state.config.id if state.config else 0),
-            changed=after != before,
-            effect=effects.effect(before, after, at=state.now, live=len(state.live)),
-            warnings=advice.warnings(after, state.live, now=state.now),
+            effect=effects.effect(before, after, at=state.now, live=len(now.live)),
+            warnings=advice.warnings(after, now.live, now=now.now),
         )
 
     def _token(
@@ -316,11 +333,7 @@ def _identity(wanted: Desired) -> tuple[str | None, ...]:
     return (broker.ca_certificate, broker.client_certificate, wanted.client_key) if broker else (None,) * 3
 
 
-_encoder = msgspec.json.Encoder()
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else _encoder.encode(value).decode()
+_encode = msgspec.json.Encoder().encode
 
 
 def sorted_items(items: Sequence[Item]) -> tuple[Item, ...]:

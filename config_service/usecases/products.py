@@ -143,12 +143,12 @@ class Products(Base):
             None if isinstance(name, UnsetType) else name,
             None if isinstance(description, UnsetType) else description,
         )
-        outcome = await self._change(product_id, write, "update_product", compute, rename=rename)
-        row = _patched(outcome.state.product, patch)
+        # All of the product is answered, which may have been renamed without a revision.
+        outcome = await self._change(product_id, write, "update_product", compute, rename=rename, fresh=True)
+        product = product_answer(outcome.now.product)
         if not write.dry_run:
-            row = structs.replace(row, updated_at=outcome.state.now)
-            await self._tell(row.id, row.name, "updated")
-        return outcome.as_change(product_answer(row))
+            await self._tell(product.id, product.name, "updated")
+        return outcome.as_change(product)
 
     async def delete_product(self, product_id: int, write: Write) -> Change[None]:
         """With everything below it; running instances stop consuming.

@@ -59,7 +59,7 @@ class Transfer(Base):
             return after
 
         ids = len(wanted.subscriptions)
-        return _answer(await self._change(product_id, write, "import", compute, ids=ids))
+        return _answer(await self._change(product_id, write, "import", compute, ids=ids, fresh=True))
 
     def _imported(self, product_id: int, before: Desired, wanted: Imported) -> Desired:
         if wanted.broker:

@@ -156,12 +156,22 @@ def digest(raw: bytes) -> str:
     return hashlib.sha256(_canonical.encode(content)).hexdigest()
 
 
-def seal_snapshot(snapshot: Snapshot, secrets: Secrets, key: str, previous_key: str | None = None) -> bytes:
-    """The message for the bucket: the snapshot with its secrets sealed under the product's key or keys."""
+def seal_snapshot(
+    snapshot: Snapshot,
+    secrets: Secrets,
+    key: str,
+    previous_key: str | None = None,
+    *,
+    known_digest: str | None = None,
+) -> bytes:
+    """The message for the bucket: the snapshot with its secrets sealed under the product's key or keys.
+
+    known_digest: that of the snapshot, where it was computed before.
+    """
     content = _Sealed(
         product_id=snapshot.product_id,
         revision=snapshot.revision,
-        digest=digest(encode(snapshot)),
+        digest=known_digest or digest(encode(snapshot)),
         secrets=secrets,
     )
     plain = encode(content)

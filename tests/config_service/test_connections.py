@@ -179,7 +179,8 @@ async def test_a_certificate_that_has_expired_since_stops_nothing(
     path = f"/products/{await api.product()}/mqtt-config"
     await api.json("PUT", path, {"broker": HOST | identity | {"use_tls": True}})
     expired = tls.expired.certificate.read_text()
-    execute(database_url, f"update mqtt_configs set client_certificate = '{expired}'")
+    set_to = f"client_certificate = '{expired}', updated_at = now()"
+    execute(database_url, f"update mqtt_configs set {set_to}")
     answer = await api.json("PUT", path, {"broker": HOST | {"keep_alive": 30}})
     assert ("client_certificate", "expired") in [
         (warning["loc"][-1], warning["type"]) for warning in answer["warnings"]

@@ -10,13 +10,13 @@ import pytest
 from msgspec import structs
 
 from config_service.backend import open_backend
+from config_service.core import snapshots
 from config_service.core.errors import UnavailableError
 from config_service.core.inputs import BrokerInput, ConfigInput, ProductInput, SubscriptionInput
 from config_service.core.model import Write
-from config_service.core.publication import Publication
+from config_service.core.publication import Fresh, Publication
+from config_service.core.state import stored
 from config_service.reconciler import Offers
-from config_service.sealer import seal_rows
-from config_service.vault import Vault
 from mqtt_shared import bus, messages, sealing
 from tests.support.servers import execute, fetch_value
 from tests.support.waiting import eventually
@@ -344,7 +344,12 @@ async def test_a_late_publisher_cannot_go_back(backend: Backend, product: Produc
     store, publisher = backend.store, backend.publisher
     rows = await store.one("read_publication", Publication, product.id)
     assert rows
-    late = seal_rows(Vault(product.settings.keys), product.id, rows)
+    assert rows.product
+    assert rows.config
+    assert rows.issued
+    wanted = stored(rows.product, rows.config, rows.subscriptions, rows.secrets)
+    snapshot = snapshots.build(product.id, 1, wanted, at=rows.issued.at, by=rows.issued.by)
+    late = Fresh(product=rows.product, wanted=wanted, snapshot=snapshot, digest=snapshots.digest(snapshot))
     known: dict[int, tuple[int, int]] = publisher._known  # pyright: ignore[reportPrivateUsage] - the race
     sequence, _ = known[product.id]
     await backend.usecases.put_config(product.id, _config("b.example.com"), WRITE)
