@@ -24,6 +24,11 @@ const MINUTE_SECONDS = 60;
 
 export function ActivityTab() {
   const productId = useProductId();
+  // Of another product nothing may stay, not for a moment.
+  return <Activity key={productId} productId={productId} />;
+}
+
+function Activity({ productId }: { productId: number }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const range = chosen(search);

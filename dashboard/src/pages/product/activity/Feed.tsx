@@ -2,8 +2,7 @@ import { Button, Group, Skeleton, Stack, Text, Title, VisuallyHidden } from "@ma
 import {
   IconAlertTriangleFilled, IconCircleCheckFilled, IconCircleXFilled, IconPencil, IconPlayerPlay, IconPlayerStop, type Icon,
 } from "@tabler/icons-react";
-import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect } from "react";
+import { useInfiniteQuery } from "@tanstack/react-query";
 
 import { Failure } from "~/components/Failure";
 import { EmptyState } from "~/components/EmptyState";
@@ -11,21 +10,15 @@ import { LinkAnchor } from "~/components/links";
 import { Moment, TimeAgo } from "~/components/TimeAgo";
 import type { ActivityEntry } from "~/api/types";
 
-import { keyOf, sentence, type Tone } from "./feed";
+import { grouped, keyOf, named, sentence, type Group as Alike, type Tone } from "./feed";
 import classes from "./Feed.module.css";
-import { feedQuery, isLong } from "./queries";
+import { feedQuery } from "./queries";
 import type { Range } from "./range";
 
 /** What happened, the newest first; it grows while one looks. */
 export function Feed({ productId, range }: { productId: number; range: Range }) {
-  const client = useQueryClient();
-  const options = feedQuery(productId, range);
-  const feed = useInfiniteQuery(options);
+  const feed = useInfiniteQuery(feedQuery(productId, range));
   const { data } = feed;
-  const tooLong = data !== undefined && isLong(data) && data.pages.length === 1;
-  useEffect(() => {
-    if (tooLong) void client.invalidateQueries({ queryKey: options.queryKey });
-  });
   const entries = data?.pages.flatMap((page) => page.activity) ?? [];
   const newest = entries[0];
   return (
@@ -41,7 +34,7 @@ export function Feed({ productId, range }: { productId: number; range: Range }) 
       ) : null}
       {entries.length > 0 ? (
         <ol className={`surface ${classes.feed ?? ""}`} aria-label="Events, the newest first">
-          {entries.map((each) => <Entry key={keyOf(each)} entry={each} productId={productId} />)}
+          {grouped(entries).map((each) => <Entry key={keyOf(each.oldest)} group={each} productId={productId} />)}
         </ol>
       ) : null}
       {feed.isFetchNextPageError ? <Failure error={feed.error} title="Older events could not be read" retry={() => void feed.fetchNextPage()} /> : null}
@@ -57,18 +50,25 @@ const TONE_ICONS: Record<Tone, Icon> = {
 };
 const ICONS: Partial<Record<ActivityEntry["kind"], Icon>> = { config_changed: IconPencil, stopped: IconPlayerStop, gone: IconPlayerStop };
 
-function Entry({ entry, productId }: { entry: ActivityEntry; productId: number }) {
+function Entry({ group: { newest: entry, instances }, productId }: { group: Alike; productId: number }) {
   const { tone, who, says, reason } = sentence(entry);
+  const { first, others } = named(instances);
   const Icon = ICONS[entry.kind] ?? TONE_ICONS[tone];
   return (
     <li className={classes.entry}>
       <Icon size={18} className={tone} aria-hidden />
       <div className={classes.words}>
         <Text size="sm" component="p" m={0}>
-          <strong>{who}</strong> {says}
+          <strong>{instances.length > 1 ? first : who}</strong> {says}
           {entry.kind === "config_changed" ? <> · <LinkAnchor to="/products/$productId/advanced" params={{ productId }} size="sm" underline="always" aria-label={`Revision ${entry.revision ?? 0} in the history`}>history</LinkAnchor></> : null}
         </Text>
         {reason ? <Text size="sm" className={tone} component="p" m={0}>{reason}</Text> : null}
+        {others.length > 0 ? (
+          <details className={classes.others}>
+            <summary>Show the others</summary>
+            {others.join(", ")}
+          </details>
+        ) : null}
       </div>
       <Text size="xs" c="dimmed" component="div" className={classes.time}>
         <Moment at={entry.at} />

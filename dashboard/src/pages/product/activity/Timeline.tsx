@@ -1,11 +1,12 @@
 import { Button, Group, Skeleton, Stack, Table, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { useMemo, useState, type ReactNode } from "react";
 
 import { Failure } from "~/components/Failure";
 import { Moment, useNow } from "~/components/TimeAgo";
 import { count, moment, utc } from "~/lib/format";
 
+import { AsTable } from "./AsTable";
 import { tick } from "./figures";
 import { timelineQuery } from "./queries";
 import { bounds, inWords, type Range } from "./range";
@@ -16,7 +17,9 @@ type State = LaneState | ProductLaneState;
 
 const FEW = 10;
 const TICK_MS = 5_000;
-const LEGEND: readonly LaneState[] = ["connected", "disconnected", "silent", "stopped"];
+const LEGEND: readonly State[] = ["connected", "some", "disconnected", "silent", "stopped", "unknown"];
+/** Drawn alike. */
+const LIKE: Partial<Record<State, State>> = { all: "connected", none: "disconnected", no_instance: "stopped" };
 
 /** When which instance was connected. */
 export function Timeline({ productId, range }: { productId: number; range: Range }) {
@@ -28,6 +31,7 @@ export function Timeline({ productId, range }: { productId: number; range: Range
   const found = useMemo(() => (data ? lanes(data.entries, data.instances, from, to, data.knownFrom) : []), [data, from, to]);
   const product = useMemo(() => together(found, from, to), [found, from, to]);
   const shown = all ? found : found.slice(0, FEW);
+  const states = new Set([...product, ...shown.flatMap((each) => each.segments)].map(({ state }) => LIKE[state] ?? state));
   const partial = data !== undefined && data.knownFrom > from + TICK_MS;
   return (
     <Stack component="section" gap="sm" aria-labelledby="connections">
@@ -38,7 +42,7 @@ export function Timeline({ productId, range }: { productId: number; range: Range
       {found.length > 0 ? (
         <div className={`surface ${classes.lanes ?? ""}`}>
           <ul className={classes.legend}>
-            {LEGEND.map((each) => <li key={each}><span className={`${classes.swatch ?? ""} ${classes[each] ?? ""}`} aria-hidden />{LANE_WORDS[each]}</li>)}
+            {LEGEND.filter((each) => states.has(each)).map((each) => <li key={each}><span className={`${classes.swatch ?? ""} ${classes[each] ?? ""}`} aria-hidden />{LANE_WORDS[each]}</li>)}
           </ul>
           {data?.moreInstances ? null : <Lane name="All instances" segments={product} from={from} to={to} strong />}
           {shown.map((each) => <Lane key={each.name} name={each.name} segments={each.segments} from={from} to={to} />)}
@@ -85,30 +89,19 @@ function inShort(segments: readonly Segment<State>[], from: number, to: number):
 
 const MOST_ROWS = 500;
 
-/** The same as a table, the newest first. */
 function Changes({ lanes: found }: { lanes: readonly { name: string; segments: readonly Segment<State>[] }[] }) {
-  const [open, setOpen] = useState(false);
-  const parts = open ? found.flatMap(({ name, segments }) => segments.map((each) => ({ name, ...each }))).sort((a, b) => b.from - a.from).slice(0, MOST_ROWS) : [];
-  return (
-    <details className={classes.table} onToggle={(event) => { setOpen(event.currentTarget.open); }}>
-      <summary>Show as a table</summary>
-      {open ? (
-        <div role="region" aria-label="Connections: table" tabIndex={0} className={classes.scroll}>
-          <Table stickyHeader>
-            <Table.Thead><Table.Tr>{["Instance", "State", "From", "To"].map((each) => <Table.Th key={each} scope="col">{each}</Table.Th>)}</Table.Tr></Table.Thead>
-            <Table.Tbody>
-              {parts.map((each) => (
-                <Table.Tr key={`${each.name} ${each.from}`}>
-                  <Table.Td>{each.name}</Table.Td><Table.Td>{LANE_WORDS[each.state]}</Table.Td>
-                  <Table.Td><Moment at={iso(each.from)} /></Table.Td><Table.Td><Moment at={iso(each.to)} /></Table.Td>
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
-        </div>
-      ) : null}
-    </details>
-  );
+  const rows = (): ReactNode =>
+    found
+      .flatMap(({ name, segments }) => segments.map((each) => ({ name, ...each })))
+      .sort((a, b) => b.from - a.from)
+      .slice(0, MOST_ROWS)
+      .map((each) => (
+        <Table.Tr key={`${each.name} ${each.from}`}>
+          <Table.Td>{each.name}</Table.Td><Table.Td>{LANE_WORDS[each.state]}</Table.Td>
+          <Table.Td><Moment at={iso(each.from)} /></Table.Td><Table.Td><Moment at={iso(each.to)} /></Table.Td>
+        </Table.Tr>
+      ));
+  return <AsTable label="Connections: table" columns={["Instance", "State", "From", "To"]} rows={rows} />;
 }
 
 function iso(at: number): string {

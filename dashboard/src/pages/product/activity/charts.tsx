@@ -2,13 +2,15 @@ import "@mantine/charts/styles.css";
 
 import { BarChart, LineChart } from "@mantine/charts";
 import { Skeleton, Table, Text, Title } from "@mantine/core";
-import { useId, useState, type ReactNode } from "react";
+import { useId, type ReactNode } from "react";
 
 import type { Metrics } from "~/api/types";
+import { Moment } from "~/components/TimeAgo";
 import { compact, duration, integer, moment, rate, utc } from "~/lib/format";
 
+import { AsTable } from "./AsTable";
 import classes from "./charts.module.css";
-import { connectedInWords, failuresInWords, latencyInWords, messagesInWords, latency, rows, tick, ticks, type Row } from "./figures";
+import { connectedInWords, failuresInWords, latency, latencyInWords, messagesInWords, roundTick, type Row, rows, ticks } from "./figures";
 
 const HEIGHT = 200;
 
@@ -27,7 +29,7 @@ interface Drawn {
 export function MessagesChart({ metrics }: Drawn) {
   const found = metrics && rows(metrics);
   return (
-    <Card title="Messages and actions per second" metrics={metrics} rows={found} lines={RATES} format={rate} words={metrics && found ? messagesInWords(metrics, found) : ""} />
+    <Card title="Messages and actions per second" metrics={metrics} rows={found} lines={RATES} format={rate} axis={compact} words={metrics && found ? messagesInWords(metrics, found) : ""} />
   );
 }
 
@@ -127,7 +129,7 @@ function Plot({ metrics, found, lines, format, axis, bars, steps }: PlotProps) {
     valueFormatter: axis,
     gridAxis: "x" as const,
     tickLine: "none" as const,
-    xAxisProps: { ticks: ticks(found, lengthMs), tickFormatter: (at: string) => tick(at, lengthMs), minTickGap: 16 },
+    xAxisProps: { ticks: ticks(found, lengthMs), tickFormatter: (at: string) => roundTick(at, lengthMs), minTickGap: 16 },
     yAxisProps: { width: 62, allowDecimals: !steps && !bars, domain: [0, "auto"] as [number, "auto"] },
     tooltipAnimationDuration: 0,
     tooltipProps: {
@@ -183,33 +185,12 @@ function shown(row: Row, line: Line, format: (value: number) => string): string 
   return typeof value === "number" ? format(value) : "–";
 }
 
-/** The same figures for those who do not see the chart. */
 function Figures({ title, rows: found, lines, format }: { title: string; rows: readonly Row[]; lines: readonly Line[]; format: (value: number) => string }) {
-  const [open, setOpen] = useState(false);
-  return (
-    <details className={classes.figures} onToggle={(event) => { setOpen(event.currentTarget.open); }}>
-      <summary>Show as a table</summary>
-      {open ? (
-        <div role="region" aria-label={`${title}: figures`} tabIndex={0} className={classes.scroll}>
-          <Table stickyHeader>
-            <Table.Thead>
-              <Table.Tr><Table.Th scope="col">From</Table.Th>{lines.map((each) => <Table.Th key={each.name} scope="col">{each.label}</Table.Th>)}</Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {found.toReversed().map((row) => (
-                <Table.Tr key={row.at}>
-                  <Table.Th scope="row" fw={400}><Time at={row.at} /></Table.Th>
-                  {lines.map((each) => <Table.Td key={each.name}>{shown(row, each, format)}</Table.Td>)}
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
-        </div>
-      ) : null}
-    </details>
+  const rowOf = (row: Row): ReactNode => (
+    <Table.Tr key={row.at}>
+      <Table.Th scope="row" fw={400}><Moment at={row.at} /></Table.Th>
+      {lines.map((each) => <Table.Td key={each.name}>{shown(row, each, format)}</Table.Td>)}
+    </Table.Tr>
   );
-}
-
-function Time({ at }: { at: string }): ReactNode {
-  return <time dateTime={at} title={utc(at)}>{moment(at)}</time>;
+  return <AsTable label={`${title}: figures`} columns={["From", ...lines.map((each) => each.label)]} rows={() => found.toReversed().map(rowOf)} />;
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { ActivityEntry, StatusChanged, Transition } from "~/api/types";
 import type { LiveEvent } from "~/live/apply";
 
-import { entriesOf, keyOf, sentence, withAdded } from "./feed";
+import { entriesOf, grouped, keyOf, named, sentence, withAdded } from "./feed";
 
 const entry = (at: string, more: Partial<ActivityEntry> = {}): ActivityEntry => ({
   id: at, at, kind: "connected", instance_id: "one", revision: null, detail: null, changed_by: null, ...more,
@@ -55,5 +55,41 @@ describe("withAdded", () => {
     expect(withAdded(old, [entry("2026-01-31T08:00:01.5Z")]).map((each) => each.at)).toEqual([
       "2026-01-31T08:00:02Z", "2026-01-31T08:00:01.5Z", "2026-01-31T08:00:01Z",
     ]);
+  });
+});
+
+describe("grouped", () => {
+  const applied = (second: number, instance_id: string, more: Partial<ActivityEntry> = {}): ActivityEntry =>
+    entry(new Date(Date.UTC(2026, 0, 31, 8) - second * 1000).toISOString(), { kind: "applied", revision: 4, instance_id, ...more });
+  const names = (entries: readonly ActivityEntry[]): string[][] => grouped(entries).map((each) => each.instances);
+  it("makes one of what happens to several at a time", () => {
+    expect(names([applied(0, "i10"), applied(1, "i2"), applied(2, "i1")])).toEqual([["i1", "i2", "i10"]]);
+  });
+  it.each([
+    ["another kind", { kind: "connected" }],
+    ["another revision", { revision: 3 }],
+    ["another reason", { detail: "why" }],
+    ["the same instance again", { instance_id: "i10" }],
+  ] as const)("keeps %s apart", (_, more) => {
+    expect(names([applied(0, "i10"), applied(1, "i2", more)])).toHaveLength(2);
+  });
+  it("keeps apart what is a minute apart, and what else was between", () => {
+    expect(names([applied(0, "i1"), applied(61, "i2")])).toHaveLength(2);
+    expect(names([applied(0, "i1"), applied(1, "i9", { kind: "stale" }), applied(2, "i2")])).toEqual([["i1"], ["i9"], ["i2"]]);
+  });
+  it("leaves changes of the configuration alone", () => {
+    const change = { kind: "config_changed", instance_id: null } as const;
+    expect(names([applied(0, "", change), applied(1, "", change)])).toEqual([[], []]);
+  });
+});
+
+describe("named", () => {
+  it.each([
+    [["a"], "a", []],
+    [["a", "b"], "a and b", []],
+    [["a", "b", "c", "d"], "a, b, c and d", []],
+    [["a", "b", "c", "d", "e"], "a, b, c and 2 others", ["d", "e"]],
+  ])("%o", (names, first, others) => {
+    expect(named(names)).toEqual({ first, others });
   });
 });

@@ -86,3 +86,49 @@ export function withAdded(known: ActivityEntry[], added: readonly ActivityEntry[
   // A stable sort: what is of one time stays in order.
   return [...fresh.reverse(), ...known].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
 }
+
+/** The same happening to several instances, one right after the other. */
+export interface Group {
+  newest: ActivityEntry;
+  oldest: ActivityEntry;
+  /** In order of their names; empty: a change of the configuration. */
+  instances: string[];
+}
+
+const TOGETHER_MS = 60_000;
+
+/** A revision that a hundred instances apply is one line. Entries: the newest first. */
+export function grouped(entries: readonly ActivityEntry[]): Group[] {
+  const found: Group[] = [];
+  for (const entry of entries) {
+    const last = found.at(-1);
+    const name = entry.instance_id;
+    if (last && name !== null && isAlike(last, entry, name)) {
+      last.instances.push(name);
+      last.oldest = entry;
+    } else found.push({ newest: entry, oldest: entry, instances: name === null ? [] : [name] });
+  }
+  for (const { instances } of found) instances.sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+  return found;
+}
+
+function isAlike({ newest, instances }: Group, entry: ActivityEntry, name: string): boolean {
+  return (
+    newest.kind === entry.kind && newest.revision === entry.revision && newest.detail === entry.detail
+    && !instances.includes(name) && Date.parse(newest.at) - Date.parse(entry.at) <= TOGETHER_MS
+  );
+}
+
+const FEW = 3;
+
+/** The first few by name, and who else. */
+export function named(instances: readonly string[]): { first: string; others: readonly string[] } {
+  if (instances.length <= FEW + 1) return { first: listed(instances), others: [] };
+  const others = instances.slice(FEW);
+  return { first: `${instances.slice(0, FEW).join(", ")} and ${others.length} others`, others };
+}
+
+function listed(names: readonly string[]): string {
+  const last = names.at(-1) ?? "";
+  return names.length < 2 ? last : `${names.slice(0, -1).join(", ")} and ${last}`;
+}

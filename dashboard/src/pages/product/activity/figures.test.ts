@@ -58,6 +58,10 @@ describe("in words", () => {
 describe("ticks", () => {
   it("are few, at round times", () => {
     const hour = metrics(Array.from({ length: 60 }, () => ({})));
-    expect(ticks(rows(hour), 3_600_000).map((each) => new Date(each).getMinutes())).toEqual([0, 10, 20, 30, 40, 50]);
+    expect(ticks(rows(hour), 3_600_000).map((each) => new Date(each).getMinutes())).toEqual([10, 20, 30, 40, 50]);
+  });
+  it("are of each period the first step, wherever it falls in the viewer's zone", () => {
+    const days = { ...metrics([]), points: Array.from({ length: 56 }, (_, n) => ({ at: at(60 * (3 * n + 1)), ...quiet })), step_seconds: 10_800, as_of: at(60 * 24 * 8) };
+    expect(ticks(rows(days), 7 * 24 * 3_600_000)).toHaveLength(7);
   });
 });

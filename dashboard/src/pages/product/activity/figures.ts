@@ -111,10 +111,17 @@ export function connectedInWords(found: readonly Row[]): string {
 const HOUR_MS = 3_600_000;
 const time = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
+const dayOfWeek = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
-/** A mark of the time axis of a stretch of so many milliseconds. */
-export function tick(at: string | number, lengthMs: number): string {
+/** A round time on the axis of a stretch of so many milliseconds. */
+export function roundTick(at: string, lengthMs: number): string {
+  if (lengthMs <= 25 * HOUR_MS) return time.format(new Date(at));
+  return (lengthMs <= 8 * 24 * HOUR_MS ? dayOfWeek : day).format(new Date(at));
+}
+
+/** Any time of a stretch of so many milliseconds. */
+export function tick(at: number, lengthMs: number): string {
   const date = new Date(at);
   if (lengthMs <= 25 * HOUR_MS) return time.format(date);
   return lengthMs <= 8 * 24 * HOUR_MS ? weekday.format(date) : day.format(date);
@@ -125,9 +132,10 @@ const DAY_MS = 24 * HOUR_MS;
 const APART_MS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((minutes) => minutes * MINUTE_MS);
 const MOST_TICKS = 8;
 
-/** The steps that are marked on the time axis: those at round times of the viewer's clock. */
+/** The steps that are marked on the time axis: the first of each hour, day, ... of the viewer's clock. */
 export function ticks(found: readonly Row[], lengthMs: number): string[] {
   const days = Math.ceil(lengthMs / DAY_MS / MOST_TICKS) * DAY_MS;
   const apart = APART_MS.find((each) => lengthMs / each <= MOST_TICKS) ?? days;
-  return found.filter(({ at }) => (Date.parse(at) - new Date(at).getTimezoneOffset() * MINUTE_MS) % apart === 0).map((row) => row.at);
+  const period = ({ at }: Row): number => Math.floor((Date.parse(at) - new Date(at).getTimezoneOffset() * MINUTE_MS) / apart);
+  return found.filter((row, index) => index > 0 && period(row) !== period(found[index - 1] ?? row)).map((row) => row.at);
 }

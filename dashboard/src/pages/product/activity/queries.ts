@@ -11,8 +11,8 @@ import { useLiveEvents } from "~/live/LiveProvider";
 import { entriesOf, withAdded } from "./feed";
 import { bounds, isOpen, type Range } from "./range";
 
-const FEED_PAGE = 50;
-/** A feed that has grown longer begins anew with its first page. */
+const FEED_PAGE = 100;
+/** A feed to which the stream has added so much begins anew with its first page. */
 const FEED_MOST = 1000;
 const TIMELINE_PAGE = 1000;
 const TIMELINE_PAGES = 3;
@@ -108,7 +108,9 @@ export function useActivityFollows(id: number, range: Range): void {
       return;
     }
     client.setQueryData<History>(timelineQuery(id, range).queryKey, (old) => old && { ...old, entries: withAdded(old.entries, added) });
-    client.setQueryData<InfiniteData<Page, string>>(feedQuery(id, range).queryKey, (old) => old && grown(old, added));
+    const feed = feedQuery(id, range).queryKey;
+    client.setQueryData<InfiniteData<Page, string>>(feed, (old) => old && grown(old, added));
+    if (isLong(client.getQueryData<InfiniteData<Page, string>>(feed))) void client.resetQueries({ queryKey: feed });
   });
 }
 
@@ -119,9 +121,8 @@ function grown(old: InfiniteData<Page, string>, added: readonly ActivityEntry[])
   return { ...old, pages: [page, ...rest] };
 }
 
-/** Is the feed so long that it should begin anew? */
-export function isLong(data: InfiniteData<Page, string>): boolean {
-  return data.pages.reduce((sum, page) => sum + page.activity.length, 0) > FEED_MOST;
+function isLong(data: InfiniteData<Page, string> | undefined): boolean {
+  return (data?.pages[0]?.activity.length ?? 0) > FEED_MOST;
 }
 
 const LEAST_MS = 5_000;

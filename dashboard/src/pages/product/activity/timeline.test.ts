@@ -24,6 +24,7 @@ describe("lanes", () => {
     ["it was killed and came back", [happened(20, "stale"), happened(60, "live")], [today("live", true)], "0 connected, 20 silent, 60 connected"],
     ["it was restarted", [happened(20, "stopped"), happened(40, "started"), happened(50, "connected")], [today("live", true)], "0 unknown, 20 stopped, 40 disconnected, 50 connected"],
     ["it was cleaned up", [happened(20, "gone")], [], "0 silent, 20 stopped"],
+    ["it ran before it was restarted", [happened(10, "disconnected"), happened(40, "started"), happened(40, "connected")], [today("live", true)], "0 connected, 10 disconnected, 40 connected"],
     ["it took a revision", [happened(20, "applied")], [today("live", true)], "0 connected"],
     ["what lies ahead of a range in the past", [happened(130, "connected")], [today("live", true)], "0 disconnected"],
   ] as const)("%s", (_, events, instances, expected) => {

@@ -38,12 +38,12 @@ type Event = Pick<ActivityEntry, "at" | "kind">;
 
 /** How it was before the first of its events, as that and how it is now tell. */
 function before(events: readonly Event[], today: Instance | undefined): Life {
-  const life = events.find(({ kind }) => ["started", "live", "stale", "stopped", "gone"].includes(kind))?.kind;
+  const first = events[0]?.kind;
   const link = events.find(({ kind }) => ["started", "connected", "disconnected"].includes(kind))?.kind;
   const alive =
-    life === "started" ? "stopped"
-    : life === "live" || life === "gone" ? "stale"
-    : life !== undefined || events.length > 0 ? "live"
+    first === "started" ? "stopped"
+    : first === "live" || first === "gone" ? "stale"
+    : first !== undefined ? "live"
     : (today?.state ?? "stopped");
   const connected =
     link === "disconnected" ? true
@@ -118,7 +118,7 @@ export function lanes(
   });
 }
 
-/** The product as a whole: how many of the running instances were connected. One that is silent is not. */
+/** The product as a whole: how many of the running instances were connected. One that is silent is not; one of which nothing is known does not count. */
 export function together(all: readonly Lane[], from: number, to: number): Segment<ProductLaneState>[] {
   const edges = [...new Set([from, to, ...all.flatMap((lane) => lane.segments.map((each) => each.from))])].sort((a, b) => a - b);
   const places = all.map(() => 0);
@@ -132,8 +132,7 @@ export function together(all: readonly Lane[], from: number, to: number): Segmen
     const connected = states.filter((each) => each === "connected").length;
     const lost = states.filter((each) => each === "disconnected" || each === "silent").length;
     const state =
-      states.includes("unknown") ? "unknown"
-      : connected + lost === 0 ? "no_instance"
+      connected + lost === 0 ? (states.includes("unknown") ? "unknown" : "no_instance")
       : lost === 0 ? "all"
       : connected === 0 ? "none"
       : "some";
