@@ -12,6 +12,7 @@ from mqtt_shared.readiness import Dependency, Probe, Readiness
 
 from . import http
 from .buffer import Buffer
+from .clock import Clock
 from .consumer import MAX_UNACKNOWLEDGED, Consumer
 from .drops import Drops
 from .flusher import Flusher
@@ -51,12 +52,19 @@ class Collector:
         self.buffer = Buffer(settings.flush_size, MAX_UNACKNOWLEDGED)
         self.metrics.waiting.set_function(lambda: len(self.buffer))
         drops = Drops(self.metrics)
-        self.consumer = Consumer(settings, self.buffer, drops, self.metrics)
+        clock = Clock()
+        self.consumer = Consumer(settings, self.buffer, clock, drops, self.metrics)
         self.flusher = Flusher(
             self.buffer, store, self.consumer.publish, self.consumer.acknowledge, drops, self.metrics
         )
         self.sweeper = Sweeper(
-            store, self.flusher.cache, self._hearing, self.consumer.publish, settings.retention, self.metrics
+            store,
+            self.flusher.cache,
+            clock,
+            self._hearing,
+            self.consumer.publish,
+            settings.retention,
+            self.metrics,
         )
 
         self._ping = Probe(store.ping)

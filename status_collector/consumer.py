@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from nats.errors import Error as NatsError
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from nats.js.api import ConsumerInfo
 
     from .buffer import Buffer
+    from .clock import Clock
     from .drops import Drops
     from .metrics import Metrics
     from .settings import CollectorSettings
@@ -67,6 +67,7 @@ class Consumer:
         self,
         settings: CollectorSettings,
         buffer: Buffer,
+        clock: Clock,
         drops: Drops,
         metrics: Metrics,
     ) -> None:
@@ -74,6 +75,7 @@ class Consumer:
         self._retention = settings.heartbeat_retention_hours * 3600
         self._redelivery = settings.redelivery_seconds
         self._buffer = buffer
+        self._clock = clock
         self._drops = drops
         self._metrics = metrics
         self._client: Client | None = None
@@ -212,7 +214,8 @@ class Consumer:
         self._metrics.received.inc()
         subject, reply = message.subject, message.reply
         try:
-            heard = check(subject, message.data, time.monotonic(), datetime.now(UTC))
+            received = time.monotonic()
+            heard = check(subject, message.data, received, self._clock.at(received))
         except MalformedMessageError as error:
             await self._drop("malformed", subject, reply, str(error))
         except ForeignHeartbeatError as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mqtt_shared.messages import StatusChanged
 
     from .cache import Cache, Known
+    from .clock import Clock
     from .core.model import InstanceKey, Status
     from .metrics import Metrics
     from .settings import Retention
@@ -66,6 +67,7 @@ class Sweeper:
         self,
         store: Store,
         cache: Cache,
+        clock: Clock,
         hearing: Callable[[], bool],
         publish: Callable[[StatusChanged], Awaitable[None]],
         retention: Retention,
@@ -73,6 +75,7 @@ class Sweeper:
     ) -> None:
         self._store = store
         self._cache = cache
+        self._clock = clock
         self._hearing = hearing
         self._publish = publish
         self._retention = retention
@@ -145,6 +148,7 @@ class Sweeper:
         started = time.monotonic()
         async with self._store.transaction() as transaction:
             now = await transaction.clock()
+            self._clock.set(now, time.monotonic())
             # With nobody listening nothing can be stale.
             since = self._attention.observe(hearing=self._hearing(), now=now)
             if since is None or not self._marking.is_due():

@@ -103,7 +103,7 @@ class Process:
         self.command = list(command)
         self.log = log
         self._guard = guard
-        self._environment = environment
+        self.environment = environment
         self._user = user
         self._stop_signal = stop_signal
         self._death_signal = death_signal
@@ -138,7 +138,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
                 preexec_fn=self._die_with_parent(),
                 cwd="/" if self._user else None,

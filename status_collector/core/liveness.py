@@ -34,8 +34,8 @@ def liveness(
 class Attention:
     """Since when a collector has listened without a gap.
 
-    After a start, an outage of NATS or PostgreSQL, a backlog or a pause of the process itself it begins
-    anew, so that a collector that comes back does not call the whole fleet stale.
+    After a start, an outage of NATS or PostgreSQL, a backlog, a pause of the process itself or a jump of the
+    clock it begins anew, so that a collector that comes back does not call the whole fleet stale.
     """
 
     def __init__(self, longest_gap_seconds: float) -> None:
@@ -45,7 +45,7 @@ class Attention:
 
     def observe(self, *, hearing: bool, now: datetime) -> datetime | None:
         """Since when, looked at regularly; none when heartbeats do not come through at the moment."""
-        paused = self._last is not None and now - self._last > self._longest_gap
+        paused = self._last is not None and abs(now - self._last) > self._longest_gap
         self._last = now
         if not hearing:
             self._since = None

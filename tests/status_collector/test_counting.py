@@ -301,6 +301,9 @@ def test_attention_begins_anew_after_every_gap() -> None:
     assert attention.observe(hearing=True, now=NOW + seconds(62)) == NOW + seconds(62)
     attention.lose()
     assert attention.observe(hearing=True, now=NOW + seconds(63)) == NOW + seconds(63)
+    back = NOW - seconds(3600)
+    assert attention.observe(hearing=True, now=back) == back, "the clock was put back"
+    assert attention.observe(hearing=True, now=back + seconds(1)) == back
 
 
 def instance(**changes: Any) -> Instance:

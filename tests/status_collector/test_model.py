@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import signal
 import time
 import uuid
@@ -26,8 +27,10 @@ from nats.errors import Error as NatsError
 
 from mqtt_shared.messages import Counters, Heartbeat, InstanceCounts, encode
 from mqtt_shared.subjects import Subjects
+from status_collector.consumer import CONSUMER
 from status_collector.core.model import Desired
 from status_collector.store import Store
+from tests.support.clocks import skewed
 from tests.support.waiting import eventually
 
 from .conftest import login_of
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 SECONDS = float(os.environ.get("MODEL_SECONDS", "8"))
 SEED = int(os.environ.get("MODEL_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+HAVE_FAKETIME = shutil.which("faketime") is not None
 BUCKETS = 15
 Key = tuple[int, str, str, int]
 Counted = tuple[int, ...]
@@ -77,6 +81,8 @@ class World:
         self.instances: list[Instance] = []
         self.ended: dict[Key, Counted] = {}
         """What boots that are over had told."""
+        self.over: list[tuple[int, str, str]] = []
+        """Boots that are over and still remembered by the stream and the database."""
 
     def add(self, product: int, subscriptions: list[int], size: int) -> None:
         self.subscriptions[product] = subscriptions
@@ -136,6 +142,7 @@ class World:
         """The boot is over; what it told last stands."""
         for key, counted in instance.counted.items():
             self.ended[instance.product, instance.name, instance.boot, key] = counted
+        self.over.append((instance.product, instance.name, instance.boot))
         instance.counted.clear()
 
     def totals(self) -> tuple[dict[int, Counted], dict[int, Counted]]:
@@ -246,7 +253,14 @@ class Run:
 
     async def start_collector(self) -> None:
         if len(self.collectors) < 5:
-            self.collectors.append(self.processes.spawn("status_collector", environment=self.environment))
+            environment = {**self.environment, **self.any_clock("collector")}
+            self.collectors.append(self.processes.spawn("status_collector", environment=environment))
+
+    def any_clock(self, whose: str) -> dict[str, str]:
+        """The environment of a process whose clock may be an hour off, where libfaketime is there."""
+        hours = self.random.choice([0, -1, 1]) if HAVE_FAKETIME else 0
+        self.did[f"{whose} with clock {hours:+} h"] += 1
+        return skewed(3600 * hours) if hours else {}
 
     async def end_collector(self) -> None:
         if len(self.collectors) > 1:
@@ -256,6 +270,8 @@ class Run:
     async def restart_postgres(self) -> None:
         await asyncio.to_thread(self.postgres.kill)
         await asyncio.sleep(self.random.uniform(0, 0.5))
+        # As after a failover: all collectors get another time.
+        self.postgres.process.environment = {**os.environ, **self.any_clock("postgresql")}
         await asyncio.to_thread(self.postgres.start)
 
     async def restart_nats(self) -> None:
@@ -288,6 +304,57 @@ class Run:
             " where state <> 'live' and random() < 0.5"
         )
         await connection.close()
+
+    # What time does.
+
+    async def forget(self) -> None:
+        """Boots that are over grow old: the stream drops their heartbeats, then the database the boots."""
+        await eventually(self._all_acknowledged, 20, 0.1)
+        over, self.world.over = self.world.over, []
+        jetstream = self.client.jetstream(timeout=5)
+        for boot in over:
+            subject = self.subjects.heartbeat(*boot)
+            await jetstream.purge_stream(self.subjects.heartbeat_stream, subject=subject)
+        connection = await self.database()
+        boots = [boot for _, _, boot in over]
+        await connection.execute(
+            "update mqtt_instance_boots set updated_at = updated_at - interval '40 days'"
+            " where boot_id = any($1)",
+            boots,
+        )
+        await connection.execute(
+            "update mqtt_instances set last_heartbeat_at = last_heartbeat_at - interval '40 days'"
+            " where boot_id = any($1) and state <> 'live'",
+            boots,
+        )
+
+        async def gone() -> bool:
+            await self._clean()
+            return not await connection.fetchval(
+                "select exists (select from mqtt_instance_boots"
+                "  where updated_at < now() - interval '30 days')"
+                " or exists (select from mqtt_instances"
+                "  where state <> 'live' and last_heartbeat_at < now() - interval '7 days')"
+            )
+
+        await eventually(gone, 60)
+        await connection.close()
+        self.did["boots forgotten"] += len(over)
+
+    async def _all_acknowledged(self) -> bool:
+        jetstream = self.client.jetstream(timeout=5)
+        with contextlib.suppress(NatsError, TimeoutError):
+            info = await jetstream.consumer_info(self.subjects.heartbeat_stream, CONSUMER)
+            return info.num_pending == info.num_ack_pending == 0
+        return False
+
+    async def _clean(self) -> None:
+        """Each collector begins with it."""
+        if len(self.collectors) == 5:
+            await self.end_collector()
+        await self.start_collector()
+        await eventually(lambda: "heartbeats come through" in self.collectors[-1].output(), 20, 0.1)
+        await asyncio.sleep(0.3)
 
     async def step(self) -> None:
         """One thing, at random."""
@@ -406,7 +473,9 @@ async def test_nothing_differs_from_the_model_whatever_happens(
             while time.monotonic() < until:
                 await run.step()
             await check(run)
-            checked += 1
+            await run.forget()
+            await check(run)
+            checked += 2
         print(f"seed {seed}: {checked} times equal; {dict(run.did)}")
     finally:
         await run.client.close()
