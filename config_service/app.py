@@ -23,6 +23,7 @@ from .backend import BackendSettings, open_backend
 from .core.validation import MAX_BYTES
 from .metrics import Figures, Metrics
 from .openapi import document
+from .protocol import Runner, expect
 from .routes import ROUTES
 from .routing import ACTOR, SERVICE, Route, Service, bind
 from .settings import ServeSettings
@@ -68,7 +69,7 @@ def _add_routes(app: web.Application, service: Service) -> None:
     for path, routes in paths.items():
         resource = app.router.add_resource(path)
         for route in routes:
-            resource.add_route(route.method, bind(route, service))
+            resource.add_route(route.method, bind(route, service), expect_handler=expect)
         # Refused here: else a path of words is looked for among those with an id in this place.
         resource.add_route(hdrs.METH_ANY, functools.partial(_refuse, [route.method for route in routes]))
 
@@ -151,8 +152,8 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
         return await handler(request)
     except Exception as error:
         if isinstance(error, ConnectionError | web.RequestPayloadError):
-            # The client went away in the middle of its body; nobody reads the answer.
-            return problem.answer(400, "bad-request", "The body ended early")
+            # The client went away in the middle of its body, or it is not in its Content-Encoding.
+            return problem.answer(400, "bad-request", "The body ended early, or is not encoded as it says")
         if isinstance(error, web.HTTPNotFound) and (found := dashboard.answer(request)):
             return found
         response = problem.of(error)
@@ -196,7 +197,7 @@ async def serve(settings: ServeSettings) -> None:
         Exception: what ended the backend, such as a database that is newer than this code.
     """
     app = create_app(settings)
-    runner = web.AppRunner(
+    runner = Runner(
         app, access_log=None, handler_cancellation=False, shutdown_timeout=settings.shutdown_timeout_seconds
     )
     await runner.setup()
