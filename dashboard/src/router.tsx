@@ -5,6 +5,8 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirec
 import { FleetPage } from "./pages/fleet/FleetPage";
 import { fleetSearch } from "./pages/fleet/search";
 import { activitySearch } from "./pages/product/activity/range";
+import { revisionSearch } from "./pages/product/advanced/history";
+import { instancesSearch } from "./pages/product/advanced/instances";
 import { ProductLayout } from "./pages/product/ProductLayout";
 import { NotFound } from "./shell/NotFound";
 import { PageError } from "./shell/PageError";
@@ -54,13 +56,50 @@ const advanced = createRoute({
   component: lazyRouteComponent(() => import("./pages/product/advanced/AdvancedTab"), "AdvancedTab"),
 });
 
+const advancedIndex = createRoute({
+  getParentRoute: () => advanced,
+  path: "/",
+  beforeLoad: ({ params }) => {
+    throw redirect({ to: "/products/$productId/advanced/instances", params, replace: true });
+  },
+});
+
+const instances = createRoute({
+  getParentRoute: () => advanced,
+  path: "/instances",
+  validateSearch: instancesSearch,
+  component: lazyRouteComponent(() => import("./pages/product/advanced/InstancesSection"), "InstancesSection"),
+});
+
+const instance = createRoute({
+  getParentRoute: () => instances,
+  path: "/$instanceId",
+  component: lazyRouteComponent(() => import("./pages/product/advanced/InstanceDrawer"), "InstanceDrawer"),
+});
+
+const history = createRoute({
+  getParentRoute: () => advanced,
+  path: "/history",
+  component: lazyRouteComponent(() => import("./pages/product/advanced/HistorySection"), "HistorySection"),
+});
+
+const revision = createRoute({
+  getParentRoute: () => advanced,
+  path: "/history/$revision",
+  params: { parse: ({ revision }) => ({ revision: wholeNumber(revision) }), stringify: ({ revision }) => ({ revision: String(revision) }) },
+  validateSearch: revisionSearch,
+  component: lazyRouteComponent(() => import("./pages/product/advanced/RevisionPage"), "RevisionPage"),
+});
+
+const advancedSections = [advancedIndex, instances.addChildren([instance]), history, revision];
+
 function wholeNumber(text: string): number {
   // Not a number: no product has the id 0.
   return /^\d{1,10}$/.test(text) ? Number(text) : 0;
 }
 
 export const router = createRouter({
-  routeTree: root.addChildren([fleet, product.addChildren([productIndex, broker, subscriptions, activity, advanced])]),
+  routeTree: root.addChildren([fleet, product.addChildren([productIndex, broker, subscriptions, activity, advanced.addChildren(advancedSections)])]),
   defaultPreload: "intent",
   scrollRestoration: true,
 });

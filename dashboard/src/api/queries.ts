@@ -16,8 +16,10 @@ export const keys = {
   instances: (id: number) => ["product", id, "instances"] as const,
   rollout: (id: number) => ["product", id, "rollout"] as const,
   revisions: (id: number) => ["product", id, "revisions"] as const,
+  secrets: (id: number) => ["product", id, "secrets"] as const,
   activity: (id: number) => ["product", id, "activity"] as const,
   metrics: (id: number) => ["product", id, "metrics"] as const,
+  tokens: ["tokens"] as const,
 };
 
 const PAGE = 1000;

@@ -17,6 +17,8 @@ export interface Column<Row, Key extends string = string> {
   end?: boolean;
   /** On a narrow page only such columns are shown, two a line. */
   narrow?: boolean;
+  /** There it has a line of its own. */
+  line?: boolean;
 }
 
 interface Props<Row, Key extends string> {
@@ -102,6 +104,6 @@ function Header<Row, Key extends string>({ column, active, down, onSort }: {
   );
 }
 
-function cellClass(column: { end?: boolean; narrow?: boolean }): string {
-  return [classes.cell, column.end ? classes.end : "", column.narrow ? "" : classes.wide].filter(Boolean).join(" ");
+function cellClass({ end, narrow, line }: { end?: boolean; narrow?: boolean; line?: boolean }): string {
+  return [classes.cell, end ? classes.end : "", narrow ? "" : classes.wide, line ? classes.line : ""].filter(Boolean).join(" ");
 }

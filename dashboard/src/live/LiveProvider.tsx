@@ -1,11 +1,12 @@
 /** Keeps everything that was read up to date from the stream of events. */
 
-import { useQueryClient, type QueryClient } from "@tanstack/react-query";
+import { useQueryClient, type QueryClient, type QueryKey } from "@tanstack/react-query";
 import { createContext, use, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 
 import { keys } from "~/api/queries";
 import type { ConfigAnswer, FleetProduct, Instance, Rollout } from "~/api/types";
 
+import { rereading } from "./anew";
 import { configStatus, fleetAfter, instancesStatus, rolloutCounts, type LiveEvent } from "./apply";
 import { Rates } from "./rates";
 import { openStream } from "./stream";
@@ -28,19 +29,21 @@ export function LiveProvider({ children }: { children: ReactNode }) {
   const [listeners] = useState(() => new Set<Listener>());
 
   useEffect(
-    () =>
-      openStream("/api/v1/events", {
+    () => {
+      const read = rereading(client);
+      return openStream("/api/v1/events", {
         onEvents: (events) => {
           for (const event of events) {
             noteRates(rates, event);
             for (const listener of listeners) listener(event);
           }
-          applyAll(client, events);
+          applyAll(client, read, events);
         },
         onStale: setStaleSince,
-        onReset: () => void client.invalidateQueries({ predicate: (query) => query.queryKey !== keys.session }),
+        onReset: () => { read("everything", { predicate: ({ queryKey }) => queryKey[0] !== keys.session[0] }); },
         onRefused: () => void client.invalidateQueries({ queryKey: keys.session }),
-      }),
+      });
+    },
     [client, rates, listeners],
   );
 
@@ -88,14 +91,11 @@ function noteRates(rates: Rates, event: LiveEvent): void {
   }
 }
 
-function applyAll(client: QueryClient, events: LiveEvent[]): void {
-  const stale = new Set<string>();
-  const again = (key: readonly unknown[]): void => {
-    // Once for all events of this frame.
-    const name = JSON.stringify(key);
-    if (stale.has(name)) return;
-    stale.add(name);
-    void client.invalidateQueries({ queryKey: key });
+function applyAll(client: QueryClient, read: ReturnType<typeof rereading>, events: LiveEvent[]): void {
+  const again = (key: QueryKey): void => { read(JSON.stringify(key), { queryKey: key }); };
+  // An answer on its way would undo what the event says.
+  const settle = (key: QueryKey): void => {
+    if (client.isFetching({ queryKey: key, exact: true }) > 0) again(key);
   };
   const fleet = client.getQueryData<FleetProduct[]>(keys.fleet);
   for (const event of events) {
@@ -103,10 +103,14 @@ function applyAll(client: QueryClient, events: LiveEvent[]): void {
       case "status": {
         const { product_id } = event.data;
         client.setQueryData<ConfigAnswer>(keys.config(product_id), (old) => old && configStatus(old, event.data));
+        settle(keys.config(product_id));
+        settle(keys.instances(product_id));
         const instances = client.getQueryData<Instance[]>(keys.instances(product_id));
         const changed = instances && instancesStatus(instances, event.data);
         if (changed) client.setQueryData(keys.instances(product_id), changed);
         else if (instances) again(keys.instances(product_id));
+        // What an instance tells once, such as its version and client id, comes with no event.
+        if (event.data.transitions?.length) again(keys.instances(product_id));
         break;
       }
       case "rollout": {
@@ -120,6 +124,7 @@ function applyAll(client: QueryClient, events: LiveEvent[]): void {
         const known = client.getQueryData<ConfigAnswer>(keys.config(product_id));
         if (known?.revision !== revision) again(keys.config(product_id));
         again(keys.revisions(product_id));
+        again(keys.secrets(product_id));
         if (fleet?.some((each) => each.product_id === product_id && !each.configured)) again(keys.fleet);
         break;
       }
@@ -133,4 +138,5 @@ function applyAll(client: QueryClient, events: LiveEvent[]): void {
     }
   }
   if (fleet) client.setQueryData(keys.fleet, fleetAfter(fleet, events));
+  else settle(keys.fleet);
 }

@@ -24,7 +24,7 @@ const CONNECTION = {
 /** What a change means for running instances, as a sentence. */
 export function effectWords(effect: Effect): string {
   const connection = effect.connection;
-  const { subscribe = [], unsubscribe = [], actions_changed = [] } = effect;
+  const { subscribe = [], unsubscribe = [], actions_changed = [], secrets_changed = [] } = effect;
   const [added, removed, actions] = [subscribe.length, unsubscribe.length, actions_changed.length] as const;
   const parts: string[] = [];
   if (added && removed && connection === "keep" && added === removed) parts.push(`${count(added, "subscription")} ${added === 1 ? "resubscribes" : "resubscribe"}`);
@@ -33,6 +33,7 @@ export function effectWords(effect: Effect): string {
     if (removed) parts.push(`${count(removed, "topic filter")} unsubscribed`);
   }
   if (actions) parts.push(`actions of ${count(actions, "subscription")} change in memory`);
+  if (secrets_changed.length) parts.push(`${count(secrets_changed.length, "secret")} ${secrets_changed.length === 1 ? "changes" : "change"} in memory`);
   if (parts.length === 0 && connection === "keep") return "Nothing changes for running instances.";
   const live = effect.live_instances;
   const where = live === 0 ? "no instance is live now" : `on ${count(live, "instance")}`;
