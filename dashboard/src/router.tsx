@@ -8,6 +8,7 @@ import { activitySearch } from "./pages/product/activity/range";
 import { revisionSearch } from "./pages/product/advanced/history";
 import { instancesSearch } from "./pages/product/advanced/instances";
 import { ProductLayout } from "./pages/product/ProductLayout";
+import { subscriptionSearch } from "./pages/product/subscriptions/search";
 import { NotFound } from "./shell/NotFound";
 import { PageError } from "./shell/PageError";
 import { Shell } from "./shell/Shell";
@@ -40,7 +41,32 @@ const broker = createRoute({
 const subscriptions = createRoute({
   getParentRoute: () => product,
   path: "/subscriptions",
+  validateSearch: subscriptionSearch,
   component: lazyRouteComponent(() => import("./pages/product/subscriptions/SubscriptionsTab"), "SubscriptionsTab"),
+});
+
+const newSubscription = createRoute({
+  getParentRoute: () => product,
+  path: "/subscriptions/new",
+  validateSearch: ({ from }: Record<string, unknown>): { from?: number } => (typeof from === "number" ? { from } : {}),
+  component: lazyRouteComponent(() => import("./pages/product/subscriptions/SubscriptionPage"), "NewSubscriptionPage"),
+});
+
+const tryMessage = createRoute({
+  getParentRoute: () => product,
+  path: "/subscriptions/try",
+  component: lazyRouteComponent(() => import("./pages/product/subscriptions/TryPage"), "TryPage"),
+});
+
+const subscription = createRoute({
+  getParentRoute: () => product,
+  path: "/subscriptions/$subscriptionId",
+  params: {
+    parse: ({ subscriptionId }) => ({ subscriptionId: wholeNumber(subscriptionId) }),
+    stringify: ({ subscriptionId }) => ({ subscriptionId: String(subscriptionId) }),
+  },
+  validateSearch: ({ saved }: Record<string, unknown>): { saved?: number | undefined } => (typeof saved === "number" ? { saved } : {}),
+  component: lazyRouteComponent(() => import("./pages/product/subscriptions/SubscriptionPage"), "SubscriptionPage"),
 });
 
 const activity = createRoute({
@@ -99,7 +125,12 @@ function wholeNumber(text: string): number {
 }
 
 export const router = createRouter({
-  routeTree: root.addChildren([fleet, product.addChildren([productIndex, broker, subscriptions, activity, advanced.addChildren(advancedSections)])]),
+  routeTree: root.addChildren([
+    fleet,
+    product.addChildren([
+      productIndex, broker, subscriptions, newSubscription, tryMessage, subscription, activity, advanced.addChildren(advancedSections),
+    ]),
+  ]),
   defaultPreload: "intent",
   scrollRestoration: true,
 });

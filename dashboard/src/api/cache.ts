@@ -25,5 +25,7 @@ export const client = new QueryClient({
       retry: (failures, error) => failures < 3 && !(error instanceof ApiError && error.status >= 400 && error.status < 500),
       retryDelay: (attempt) => Math.min(500 * 2 ** attempt, 5000),
     },
+    // A change fails at once when nobody answers; it does not wait to be made later, when nobody thinks of it any more.
+    mutations: { networkMode: "always" },
   },
 });

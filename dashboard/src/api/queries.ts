@@ -93,3 +93,16 @@ export const instancesQuery = (id: number) =>
       return found;
     },
   });
+
+/** The action types that every instance can run. They change with the service alone. */
+export const actionTypesQuery = queryOptions({
+  queryKey: ["action-types"],
+  queryFn: async () => (await need(api.GET("/api/v1/action-types"))).action_types,
+});
+
+/** The names of a product's secrets; their values are never told. */
+export const secretsQuery = (id: number) =>
+  queryOptions({
+    queryKey: [...keys.product(id), "secrets"] as const,
+    queryFn: async () => (await need(api.GET("/api/v1/products/{product_id}/secrets", { params: { path: { product_id: id } } }))).secrets,
+  });

@@ -11,10 +11,11 @@ interface Props {
   revision: number | null;
   subscription: Subscription;
   onClose: () => void;
+  onDeleted?: () => void;
 }
 
 /** Deletes a subscription once its name is typed. */
-export function DeleteDialog({ productId, revision, subscription, onClose }: Props) {
+export function DeleteDialog({ productId, revision, subscription, onClose, onDeleted = onClose }: Props) {
   const [typed, setTyped] = useState("");
   const remove = useRemove(productId);
   return (
@@ -22,7 +23,7 @@ export function DeleteDialog({ productId, revision, subscription, onClose }: Pro
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          if (typed === subscription.name) remove.mutate({ id: subscription.id, revision }, { onSuccess: onClose });
+          if (typed === subscription.name) remove.mutate({ id: subscription.id, revision }, { onSuccess: onDeleted });
         }}
       >
         <Stack>

@@ -1,13 +1,14 @@
-import { ActionIcon, Skeleton, Stack, Switch, Text, TextInput } from "@mantine/core";
-import { IconTrash } from "@tabler/icons-react";
+import { ActionIcon, Button, CloseButton, Group, Menu, Skeleton, Stack, Switch, Text, TextInput } from "@mantine/core";
+import { IconCopy, IconDotsVertical, IconPencil, IconPlus, IconSearch, IconTestPipe, IconTrash } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useRef, useState } from "react";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
 
 import { configQuery } from "~/api/queries";
 import type { Subscription } from "~/api/types";
+import { DataTable, type Column } from "~/components/DataTable";
 import { EmptyState } from "~/components/EmptyState";
-import { LinkButton } from "~/components/links";
+import { LinkAnchor, LinkButton } from "~/components/links";
 import { TimeAgo } from "~/components/TimeAgo";
 import { useRate } from "~/components/useRate";
 import { count, integer, rate } from "~/lib/format";
@@ -15,111 +16,135 @@ import { useMay } from "~/session/session";
 
 import { useProductId } from "../ProductLayout";
 import { DeleteDialog } from "./DeleteDialog";
-import classes from "./SubscriptionsTab.module.css";
+import { NoBroker } from "./NoBroker";
+import { shown, type Sort } from "./search";
 import { useToggle } from "./writes";
 
-const ROW_PX = 64;
+const ROW_PX = 58;
+const route = getRouteApi("/products/$productId/subscriptions");
 
 /** The subscriptions of a product, with what they have counted so far. */
 export function SubscriptionsTab() {
   const productId = useProductId();
   const config = useQuery(configQuery(productId)).data;
-  const [search, setSearch] = useState("");
+  const search = route.useSearch();
+  const navigate = useNavigate({ from: "/products/$productId/subscriptions" });
+  const may = useMay("operator");
   const [leaving, setLeaving] = useState<Subscription | null>(null);
+  const all = config?.subscriptions;
+  const rows = useMemo(() => shown(all ?? [], search), [all, search]);
+  const columns = useMemo(() => columnsOf(productId, may, setLeaving), [productId, may]);
   if (!config) return <Skeleton h={240} aria-label="Loading" />;
-  if (!config.mqtt_config) {
+  if (!config.mqtt_config || !all) return <NoBroker productId={productId} />;
+  const change = (next: { q?: string; sort?: Sort; down?: boolean }): void => {
+    void navigate({ search: (old) => ({ ...old, ...next }), replace: true, resetScroll: false });
+  };
+  const add = may ? (
+    <LinkButton to="/products/$productId/subscriptions/new" params={{ productId }} leftSection={<IconPlus size={16} aria-hidden />}>Add subscription</LinkButton>
+  ) : null;
+  if (all.length === 0) {
     return (
-      <EmptyState title="No broker yet" action={<LinkButton to="/products/$productId/broker" params={{ productId }}>Set up the broker</LinkButton>}>
-        Subscriptions need a broker to subscribe at.
+      <EmptyState title="No subscriptions yet" action={add}>
+        Instances of this product listen to nothing until there is one. {may ? "Add one, and say what happens with its messages." : "An operator can add one."}
       </EmptyState>
     );
   }
-  const all = config.subscriptions ?? [];
-  if (all.length === 0) return <EmptyState title="No subscriptions yet">Instances of this product listen to nothing until there is one.</EmptyState>;
-  const wanted = search.trim().toLowerCase();
-  const shown = all.filter((each) => `${each.name} ${each.topic_filter} ${each.description}`.toLowerCase().includes(wanted));
+  const sort = search.sort ?? "name";
   return (
     <Stack gap="sm">
-      <TextInput label="Search" placeholder="Name, topic or description" value={search} maw="24rem"
-        onChange={(event) => { setSearch(event.currentTarget.value); }} />
+      <Group justify="space-between" align="flex-end">
+        <TextInput
+          aria-label="Search subscriptions"
+          placeholder="Search by name, topic or description"
+          leftSection={<IconSearch size={16} aria-hidden />}
+          value={search.q ?? ""}
+          onChange={(event) => { change({ q: event.currentTarget.value }); }}
+          rightSection={search.q ? <CloseButton size="sm" aria-label="Clear the search" onClick={() => { change({ q: "" }); }} /> : null}
+          flex="1 1 14rem"
+          maw="28rem"
+        />
+        {may ? (
+          <Group gap="xs">
+            <LinkButton variant="default" to="/products/$productId/subscriptions/try" params={{ productId }} leftSection={<IconTestPipe size={16} aria-hidden />}>Try a message</LinkButton>
+            {add}
+          </Group>
+        ) : null}
+      </Group>
       <Text size="sm" c="dimmed" role="status">
-        {wanted ? `${integer(shown.length)} of ${count(all.length, "subscription")}` : count(all.length, "subscription")}
+        {search.q?.trim() ? `${integer(rows.length)} of ${count(all.length, "subscription")}` : count(all.length, "subscription")}
       </Text>
-      <Rows productId={productId} subscriptions={shown} onDelete={setLeaving} />
+      {rows.length === 0 ? (
+        <EmptyState title="No subscription matches" action={<Button variant="default" onClick={() => { change({ q: "" }); }}>Show all {integer(all.length)}</Button>}>
+          Nothing has this in its name, topic or description.
+        </EmptyState>
+      ) : (
+        <DataTable label="Subscriptions" columns={columns} rows={rows} rowKey={(each) => each.id} rowHeight={ROW_PX} sort={sort} down={search.down ?? false}
+          onSort={(next) => { change({ sort: next, down: sort === next && !search.down }); }} />
+      )}
       {leaving ? <DeleteDialog productId={productId} revision={config.revision} subscription={leaving} onClose={() => { setLeaving(null); }} /> : null}
     </Stack>
   );
 }
 
-interface RowsProps {
-  productId: number;
-  subscriptions: Subscription[];
-  onDelete: (subscription: Subscription) => void;
+function columnsOf(productId: number, may: boolean, onDelete: (subscription: Subscription) => void): Column<Subscription, Sort>[] {
+  return [
+    { name: "Subscription", width: "minmax(14rem, 3fr)", sort: "name", narrow: true, cell: (each) => <Name productId={productId} subscription={each} /> },
+    { name: "On", width: "4rem", sort: "enabled", narrow: true, cell: (each) => (may ? <Toggle productId={productId} subscription={each} /> : each.enabled ? "On" : "Off") },
+    { name: "Messages", width: "minmax(6.5rem, 1fr)", sort: "messages", end: true, narrow: true, cell: (each) => <Messages subscription={each} /> },
+    { name: "Per second", width: "minmax(5.5rem, 1fr)", end: true, cell: (each) => <Rate productId={productId} id={each.id} /> },
+    {
+      name: "Failed",
+      width: "minmax(5.5rem, 1fr)",
+      sort: "failed",
+      end: true,
+      cell: ({ stats }) => <span className={stats?.actions_failed ? "bad" : undefined}>{integer(stats?.actions_failed ?? 0)}</span>,
+    },
+    { name: "Last message", width: "minmax(8rem, 1fr)", sort: "last_message", cell: (each) => <TimeAgo at={each.stats?.last_message_at} /> },
+    ...(may ? [{ name: "More", width: "2.75rem", narrow: true, end: true, cell: (each: Subscription) => <More productId={productId} subscription={each} onDelete={onDelete} /> }] : []),
+  ];
 }
 
-/** Only the rows in sight are in the page. */
-function Rows({ productId, subscriptions, onDelete }: RowsProps) {
-  "use no memo";
-  const scroll = useRef<HTMLDivElement>(null);
-  // eslint-disable-next-line react-hooks/incompatible-library -- the rows follow the virtualizer's own renders
-  const rows = useVirtualizer({
-    count: subscriptions.length,
-    getScrollElement: () => scroll.current,
-    estimateSize: () => ROW_PX,
-    getItemKey: (index) => subscriptions[index]?.id ?? index,
-    overscan: 8,
-  });
+function Name({ productId, subscription: { id, name, description, topic_filter } }: { productId: number; subscription: Subscription }) {
   return (
-    <div ref={scroll} className={`surface ${classes.scroll ?? ""}`} role="table" aria-label="Subscriptions" aria-rowcount={subscriptions.length + 1} tabIndex={0}>
-      <div className={`${classes.row ?? ""} ${classes.head ?? ""}`} role="row" aria-rowindex={1}>
-        <span role="columnheader">On</span>
-        <span role="columnheader">Subscription</span>
-        <span role="columnheader" className={classes.number}>Messages</span>
-        <span role="columnheader" className={classes.number}>Per second</span>
-        <span role="columnheader" className={classes.number}>Failed actions</span>
-        <span role="columnheader">Last message</span>
-        <span role="columnheader">Delete</span>
-      </div>
-      <div className={classes.body} role="rowgroup" style={{ height: rows.getTotalSize() }}>
-        {rows.getVirtualItems().map((item) => {
-          const subscription = subscriptions[item.index];
-          if (!subscription) return null;
-          return (
-            <div key={item.key} ref={rows.measureElement} data-index={item.index} className={classes.row} role="row"
-              aria-rowindex={item.index + 2} style={{ transform: `translateY(${item.start}px)` }}>
-              <Cells productId={productId} subscription={subscription} onDelete={onDelete} />
-            </div>
-          );
-        })}
-      </div>
-    </div>
+    <>
+      <LinkAnchor to="/products/$productId/subscriptions/$subscriptionId" params={{ productId, subscriptionId: id }} fw={600} size="sm" title={description}>{name}</LinkAnchor>
+      <Text size="xs" c="dimmed" ff="monospace" lineClamp={1} title={topic_filter}>{topic_filter}</Text>
+    </>
   );
 }
 
-function Cells({ productId, subscription, onDelete }: Omit<RowsProps, "subscriptions"> & { subscription: Subscription }) {
-  const perSecond = useRate(productId, subscription.id);
+function Toggle({ productId, subscription }: { productId: number; subscription: Subscription }) {
   const toggle = useToggle(productId);
-  const may = useMay("operator");
-  const { name, enabled, stats } = subscription;
   return (
-    <>
-      <span role="cell">
-        {may ? (
-          <Switch aria-label={`${name} on`} checked={enabled}
-            onChange={(event) => { toggle.mutate({ subscription, enabled: event.currentTarget.checked }); }} />
-        ) : (enabled ? "On" : "Off")}
-      </span>
-      <span role="cell">
-        <Text fw={600} title={subscription.description}>{name}</Text>
-        <Text size="xs" c="dimmed" ff="monospace" lineClamp={1} title={subscription.topic_filter}>{subscription.topic_filter}</Text>
-      </span>
-      <span role="cell" className={classes.number}>{integer(stats?.messages_received ?? 0)}</span>
-      <span role="cell" className={classes.number}>{perSecond === null ? "–" : rate(perSecond)}</span>
-      <span role="cell" className={`${classes.number ?? ""} ${stats?.actions_failed ? "bad" : ""}`}>{integer(stats?.actions_failed ?? 0)}</span>
-      <span role="cell"><TimeAgo at={stats?.last_message_at} /></span>
-      <span role="cell">
-        {may ? <ActionIcon variant="subtle" color="red" aria-label={`Delete ${name}`} onClick={() => { onDelete(subscription); }}><IconTrash size={18} /></ActionIcon> : null}
-      </span>
-    </>
+    <Switch aria-label={`${subscription.name} on`} checked={subscription.enabled}
+      onChange={(event) => { toggle.mutate({ subscription, enabled: event.currentTarget.checked }); }} />
+  );
+}
+
+/** On a narrow page the word stands beside the figure, which has no header there. */
+function Messages({ subscription: { stats } }: { subscription: Subscription }) {
+  const received = stats?.messages_received ?? 0;
+  return <>{integer(received)}<Text span hiddenFrom="md" c="dimmed" size="sm"> {received === 1 ? "message" : "messages"}{stats?.actions_failed ? `, ${integer(stats.actions_failed)} failed` : ""}</Text></>;
+}
+
+function Rate({ productId, id }: { productId: number; id: number }) {
+  const perSecond = useRate(productId, id);
+  return perSecond === null ? "–" : rate(perSecond);
+}
+
+function More({ productId, subscription, onDelete }: { productId: number; subscription: Subscription; onDelete: (subscription: Subscription) => void }) {
+  const navigate = useNavigate();
+  const { id, name } = subscription;
+  return (
+    <Menu position="bottom-end">
+      <Menu.Target>
+        <ActionIcon variant="subtle" color="gray" aria-label={`More for ${name}`}><IconDotsVertical size={18} aria-hidden /></ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item leftSection={<IconPencil size={16} aria-hidden />} onClick={() => void navigate({ to: "/products/$productId/subscriptions/$subscriptionId", params: { productId, subscriptionId: id } })}>Edit</Menu.Item>
+        <Menu.Item leftSection={<IconCopy size={16} aria-hidden />} onClick={() => void navigate({ to: "/products/$productId/subscriptions/new", params: { productId }, search: { from: id } })}>Duplicate</Menu.Item>
+        <Menu.Item leftSection={<IconTrash size={16} aria-hidden />} className="bad" onClick={() => { onDelete(subscription); }}>Delete…</Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
   );
 }

@@ -6,8 +6,9 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, ifMatch, need } from "~/api/client";
 import { words } from "~/api/problem";
 import { keys } from "~/api/queries";
-import type { ConfigAnswer, Subscription } from "~/api/types";
+import type { ConfigAnswer, Subscription, SubscriptionAnswer, SubscriptionInput, SubscriptionPatch } from "~/api/types";
 
+const ALL = "/api/v1/products/{product_id}/mqtt-config/subscriptions";
 const ONE = "/api/v1/products/{product_id}/mqtt-config/subscriptions/{subscription_id}";
 
 function switched(answer: ConfigAnswer, id: number, enabled: boolean): ConfigAnswer {
@@ -57,4 +58,31 @@ export function useRemove(productId: number) {
       void client.invalidateQueries({ queryKey: keys.rollout(productId) });
     },
   });
+}
+
+/** A new subscription, or changes to one at a revision. */
+export type Write = { id: null; body: SubscriptionInput } | { id: number; revision: number | null; body: SubscriptionPatch };
+
+/** `write` a subscription (a dry run only tells the effect); then the pages have what was `shown`. */
+export function useWrite(productId: number) {
+  const client = useQueryClient();
+  const key = keys.config(productId);
+  return {
+    write: (what: Write, dryRun: boolean): Promise<SubscriptionAnswer> => {
+      const query = { dry_run: dryRun };
+      if (what.id === null) return need(api.POST(ALL, { params: { path: { product_id: productId }, query }, body: what.body }));
+      const path = { product_id: productId, subscription_id: what.id };
+      return need(api.PATCH(ONE, { params: { path, query, header: ifMatch(what.revision) }, body: what.body }));
+    },
+    shown: (written: SubscriptionAnswer): void => {
+      client.setQueryData<ConfigAnswer>(key, (old) => old && withWritten(old, written));
+      void client.invalidateQueries({ queryKey: key });
+      void client.invalidateQueries({ queryKey: keys.rollout(productId) });
+    },
+  };
+}
+
+function withWritten(answer: ConfigAnswer, written: SubscriptionAnswer): ConfigAnswer {
+  const others = (answer.subscriptions ?? []).filter((each) => each.id !== written.id);
+  return { ...answer, revision: written.revision, subscriptions: [...others, written].sort((one, other) => one.id - other.id) };
 }
