@@ -47,7 +47,7 @@ async def test_figures_follow_the_messages(desk: Desk, mosquitto: Broker, nats_r
     await publish(mosquitto.port, topic.format("paid"), range(30))
     await publish(mosquitto.port, topic.format("sent"), range(3))
     # Nothing is pressed: the figures come by themselves.
-    await expect(messages.get_by_text(re.compile("^33 messages"))).to_be_visible(timeout=30_000)
+    await expect(messages.get_by_text(re.compile("^33 messages"))).to_be_visible(timeout=60_000)
     await expect(_card(page, "Connected instances").get_by_text("Newest: 2.")).to_be_visible()
     await expect(_card(page, "Processing time").get_by_text(re.compile("half within"))).to_be_visible()
     await messages.get_by_text("Show as a table").click()
@@ -86,6 +86,8 @@ async def test_events_come_by_themselves_and_are_not_asked_for(desk: Desk, mosqu
         await expect(_events(page).filter(has_text=text)).to_have_count(1)
     lane = page.get_by_role("img", name=re.compile("^one: connected at the end"))
     await expect(lane).to_be_visible(timeout=20_000)
+    # Once the stream stands, everything has been read anew; from here on it tells all.
+    asked.clear()
     bad = {"host": "127.0.0.1", "port": 1}
     await desk.system.call("PUT", desk.system.path, {"broker": bad})
     rejected = _events(page).filter(has_text="one rejected revision 2")
@@ -122,7 +124,7 @@ async def test_older_events_come_page_by_page(desk: Desk, mosquitto: Broker) -> 
     page = await desk.sign_in(desk.product_path("activity"))
     await expect(_events(page)).to_have_count(100)
     await desk.configure(mosquitto, topics={"prefix": "/meanwhile"})
-    await expect(_events(page)).to_have_count(101)
+    await expect(_events(page).first).to_contain_text("revision 121")
     await page.get_by_role("button", name="Load older").click()
     await expect(page.get_by_text("Nothing older is kept.")).to_be_visible()
     told = [re.search(r"revision (\d+)", text) for text in await _events(page).all_inner_texts()]
@@ -223,3 +225,20 @@ async def test_the_tab_works_by_keyboard(desk: Desk, mosquitto: Broker) -> None:
         return await _card(page, "Connected instances").get_by_role("table").is_visible()
 
     await eventually(opened, 10, 0.5)
+
+
+async def test_a_viewer_with_a_wrong_clock_sees_the_range_of_the_service(
+    desk: Desk, mosquitto: Broker
+) -> None:
+    await desk.configure(mosquitto)
+    await _subscribe(desk, "paid")
+    await desk.system.start_instance("one")
+    page = await desk.sign_in()
+    await page.context.add_init_script("const honest = Date.now; Date.now = () => honest() + 5 * 3600e3;")
+    await page.goto(desk.url + desk.product_path("activity"))
+    await expect(page.get_by_role("img", name=re.compile("^one: connected at the end"))).to_be_visible()
+    await expect(_card(page, "Connected instances").get_by_text("Newest: 1.")).to_be_visible(timeout=30_000)
+    await page.get_by_role("radiogroup", name="Range").get_by_text("6 h", exact=True).click()
+    await expect(_card(page, "Connected instances").get_by_text("Newest: 1.")).to_be_visible()
+    told = page.get_by_role("img", name=re.compile("^one: connected at the end; connected 0 % of the time"))
+    await expect(told).to_be_visible()

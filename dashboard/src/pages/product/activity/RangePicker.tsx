@@ -3,6 +3,7 @@ import { useState, type SyntheticEvent } from "react";
 
 import type { Subscription } from "~/api/types";
 
+import { serviceNow } from "./clock";
 import { bounds, localInput, ofAll, rangeFault, RANGE_LABELS, RANGES, type ActivitySearch, type Range } from "./range";
 
 interface Props {
@@ -49,13 +50,13 @@ export function RangePicker({ range, search, subscriptions, onSearch }: Props) {
 }
 
 function Custom({ range, onRange }: { range: Range; onRange: (between: { from: string; to: string }) => void }) {
-  const [at] = useState(() => bounds(range, Date.now()));
+  const [at] = useState(() => bounds(range, serviceNow()));
   const [from, setFrom] = useState(() => localInput(at.from));
   const [to, setTo] = useState(() => localInput(at.to));
   const [fault, setFault] = useState<ReturnType<typeof rangeFault>>(null);
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
-    const found = rangeFault(from, to, Date.now());
+    const found = rangeFault(from, to, serviceNow());
     setFault(found);
     if (!found) onRange({ from: new Date(from).toISOString(), to: new Date(to).toISOString() });
   };

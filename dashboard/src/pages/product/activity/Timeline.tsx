@@ -7,6 +7,7 @@ import { Moment, useNow } from "~/components/TimeAgo";
 import { count, moment, utc } from "~/lib/format";
 
 import { AsTable } from "./AsTable";
+import { offset } from "./clock";
 import { tick } from "./figures";
 import { timelineQuery } from "./queries";
 import { bounds, inWords, type Range } from "./range";
@@ -25,7 +26,7 @@ const LIKE: Partial<Record<State, State>> = { all: "connected", none: "disconnec
 export function Timeline({ productId, range }: { productId: number; range: Range }) {
   const history = useQuery(timelineQuery(productId, range));
   const [all, setAll] = useState(false);
-  const now = Math.ceil(useNow() / TICK_MS) * TICK_MS;
+  const now = Math.ceil((useNow() + offset()) / TICK_MS) * TICK_MS;
   const { from, to } = bounds(range, now);
   const { data } = history;
   const found = useMemo(() => (data ? lanes(data.entries, data.instances, from, to, data.knownFrom) : []), [data, from, to]);

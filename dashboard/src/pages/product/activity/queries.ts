@@ -8,6 +8,7 @@ import { keys } from "~/api/queries";
 import type { ActivityEntry, Instance } from "~/api/types";
 import { useLiveEvents } from "~/live/LiveProvider";
 
+import { heard, offset, serviceNow } from "./clock";
 import { entriesOf, withAdded } from "./feed";
 import { bounds, isOpen, type Range } from "./range";
 
@@ -25,16 +26,19 @@ const iso = (at: number): string => new Date(at).toISOString();
 /** The figures of a stretch of time. */
 export const metricsQuery = (id: number, range: Range, subscription: number | undefined) =>
   queryOptions({
-    queryKey: [...keys.metrics(id), range, subscription ?? 0],
-    queryFn: () => {
-      // The service's clock says when now is.
-      const { from, to } = bounds(range, Date.now());
+    queryKey: [...keys.metrics(id), range, subscription ?? 0, offset()],
+    queryFn: async () => {
+      const { from, to } = bounds(range, serviceNow());
+      // Without a beginning it is the last hour, also by a clock that is not known yet.
+      const usual = range.kind === "last" && range.name === "1h";
       const query = {
-        from: iso(from),
+        ...(usual ? {} : { from: iso(from) }),
         ...(range.kind === "between" ? { to: iso(to) } : {}),
         ...(subscription === undefined ? {} : { subscription_id: subscription }),
       };
-      return need(api.GET("/api/v1/products/{product_id}/mqtt-config/metrics", { params: { path: { product_id: id }, query } }));
+      const found = await need(api.GET("/api/v1/products/{product_id}/mqtt-config/metrics", { params: { path: { product_id: id }, query } }));
+      heard(found.as_of);
+      return found;
     },
     placeholderData: keepPreviousData,
     gcTime: 0,
@@ -73,9 +77,9 @@ export interface History {
 /** All that happened to instances in a stretch of time, and how they are now. */
 export const timelineQuery = (id: number, range: Range) =>
   queryOptions({
-    queryKey: [...keys.activity(id), "timeline", range],
+    queryKey: [...keys.activity(id), "timeline", range, offset()],
     queryFn: async (): Promise<History> => {
-      const { from } = bounds(range, Date.now());
+      const { from } = bounds(range, serviceNow());
       const listed = await need(
         api.GET("/api/v1/products/{product_id}/mqtt-config/instances", { params: { path: { product_id: id }, query: { limit: TIMELINE_INSTANCES } } }),
       );
@@ -101,7 +105,7 @@ export function useActivityFollows(id: number, range: Range): void {
   const client = useQueryClient();
   useLiveEvents((event) => {
     const added = entriesOf(event, id);
-    if (added?.length === 0 || !isOpen(range, Date.now())) return;
+    if (added?.length === 0 || !isOpen(range, serviceNow())) return;
     // What is being read may be from before.
     if (added === null || client.isFetching({ queryKey: keys.activity(id) }) > 0) {
       void client.invalidateQueries({ queryKey: keys.activity(id) });
@@ -134,8 +138,9 @@ export function useMetricsFollow(id: number, range: Range, stepSeconds: number):
   const read = useRef({ at: 0, due: false });
   useLiveEvents((event) => {
     const now = Date.now();
+    if (event.type === "ping") heard(event.data.at);
     if (event.type === "status" && event.data.product_id === id) read.current.due = true;
-    if (document.hidden || !isOpen(range, now)) return;
+    if (document.hidden || !isOpen(range, serviceNow())) return;
     const stepMs = stepSeconds * 1000;
     const wait = read.current.due ? Math.min(MOST_MS, Math.max(LEAST_MS, stepMs / 12)) : stepMs;
     if (now - read.current.at < wait) return;
