@@ -68,10 +68,21 @@ def _add_routes(app: web.Application, service: Service) -> None:
         paths.setdefault(route.path, []).append(route)
     for path, routes in paths.items():
         resource = app.router.add_resource(path)
+        methods = list[str]()
         for route in routes:
-            resource.add_route(route.method, bind(route, service), expect_handler=expect)
+            handler = bind(route, service)
+            for method in _served(route):
+                resource.add_route(method, handler, expect_handler=expect)
+                methods.append(method)
         # Refused here: else a path of words is looked for among those with an id in this place.
-        resource.add_route(hdrs.METH_ANY, functools.partial(_refuse, [route.method for route in routes]))
+        resource.add_route(hdrs.METH_ANY, functools.partial(_refuse, methods))
+
+
+def _served(route: Route) -> tuple[str, ...]:
+    """What can be read can be asked for its headers alone (RFC 9110, 9.3.2); a stream would never end."""
+    if route.method == hdrs.METH_GET and not route.events:
+        return hdrs.METH_GET, hdrs.METH_HEAD
+    return (route.method,)
 
 
 async def _refuse(allowed: list[str], request: web.Request) -> web.StreamResponse:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import Command, CommandReply, MalformedMessageError, decode, encode
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Commands"]
 
 log = get_logger(__name__)
+
+
+class _Named(Struct):
+    command: str
 
 
 class Commands:
@@ -38,6 +44,8 @@ class Commands:
     def _answer(self, data: bytes) -> CommandReply | None:
         """The one command so far is `reconnect`: accepted means that it is under way. Null: not for us."""
         try:
+            # msgspec takes a message without a tag for the only struct that there is.
+            decode(data, _Named)
             command = decode(data, Command)
         except MalformedMessageError as error:
             log.warning("command not understood", error=str(error))

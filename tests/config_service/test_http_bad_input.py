@@ -134,7 +134,7 @@ async def test_ids_that_are_none(api: Api, product: str, status: int) -> None:
 async def test_paths_and_methods_that_are_not_served(api: Api) -> None:
     assert (await problem(api, 404, "GET", "/nothing"))["type"] == "urn:problem-type:not-found"
     response = await api.call("DELETE", "//healthz")
-    assert (response.status, response.headers["Allow"]) == (405, "GET")
+    assert (response.status, response.headers["Allow"]) == (405, "GET,HEAD")
     assert response.content_type == "application/problem+json"
 
 

@@ -123,6 +123,18 @@ async def test_health_readiness_and_metrics(api: Api) -> None:
     assert f"/products/{product}" not in text
 
 
+async def test_whatever_can_be_read_can_be_asked_for_its_headers(api: Api) -> None:
+    product = await api.configured()
+    for path in ("//healthz", "//readyz", "/products", f"/products/{product}/mqtt-config"):
+        whole, head = await api.call("GET", path), await api.call("HEAD", path)
+        assert (head.status, await head.read()) == (whole.status, b"")
+        for name in ("Content-Type", "Content-Length", "ETag"):
+            assert head.headers.get(name) == whole.headers.get(name), path
+    assert (await api.with_token(None).call("HEAD", "/products")).status == 401
+    assert (await api.call("HEAD", "/products/999")).status == 404
+    assert (await api.call("HEAD", "/events")).status == 405
+
+
 async def test_answers_are_not_to_be_stored(api: Api) -> None:
     response = await api.call("GET", "/products")
     assert response.headers["Cache-Control"] == "no-store"

@@ -233,8 +233,12 @@ async def test_the_reconnect_command_makes_a_new_connection(
         reply = decode(await control.command(encode(Reconnect(instance_id="one"))), CommandReply)
         assert reply.accepted
         await eventually(lambda: instance.heartbeat().client_id != before)
-        unknown = decode(await control.command(b'{"command": "dance"}'), CommandReply)
-        assert not unknown.accepted
+        before = instance.heartbeat().client_id
+        for unknown in (b'{"command": "dance"}', b'{"type": "dance"}', b"{}", b"reconnect"):
+            reply = decode(await control.command(unknown), CommandReply)
+            assert not reply.accepted
+            assert reply.error
+        assert instance.heartbeat().client_id == before
 
 
 async def test_a_snapshot_without_broker_stops_it_and_a_deleted_key_does_not(
