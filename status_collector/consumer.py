@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from math import nan
 from typing import TYPE_CHECKING, Any, cast
 
 from nats.errors import Error as NatsError
@@ -146,7 +147,7 @@ class Consumer:
         self.problem = None
 
     async def _oldest_age(self, manager: Any, info: ConsumerInfo) -> float:
-        """In seconds, by this machine's clock, of the oldest heartbeat that is not acknowledged."""
+        """In seconds, by this machine's clock, of the oldest heartbeat not acknowledged; or unknown."""
         if not (info.num_pending or info.num_ack_pending) or info.ack_floor is None:
             return 0
         after, subject = info.ack_floor.stream_seq + 1, self._subjects.heartbeats
@@ -154,6 +155,9 @@ class Consumer:
             oldest = await manager.get_msg(info.stream_name, seq=after, subject=subject, next=True)
         except NotFoundError:
             return 0
+        except _FAULTS:
+            # Heartbeats come through all the same.
+            return nan
         return max(0.0, time.time() - oldest.time.timestamp())
 
     async def _make(self, client: Client) -> None:
