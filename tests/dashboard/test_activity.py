@@ -129,6 +129,9 @@ async def test_older_events_come_page_by_page(desk: Desk, mosquitto: Broker) -> 
     await expect(page.get_by_text("Nothing older is kept.")).to_be_visible()
     told = [re.search(r"revision (\d+)", text) for text in await _events(page).all_inner_texts()]
     assert [int(found[1]) for found in told if found] == list(range(121, 0, -1))
+    await page.get_by_role("link", name="What changed in revision 120").click()
+    await expect(page).to_have_url(re.compile("/advanced/history/120"))
+    await expect(page.get_by_text("/v119")).to_be_visible()
 
 
 async def test_what_comes_from_outside_is_text(desk: Desk, mosquitto: Broker) -> None:

@@ -60,7 +60,9 @@ function Entry({ group: { newest: entry, instances }, productId }: { group: Alik
       <div className={classes.words}>
         <Text size="sm" component="p" m={0}>
           <strong>{instances.length > 1 ? first : who}</strong> {says}
-          {entry.kind === "config_changed" ? <> · <LinkAnchor to="/products/$productId/advanced" params={{ productId }} size="sm" underline="always" aria-label={`Revision ${entry.revision ?? 0} in the history`}>history</LinkAnchor></> : null}
+          {entry.kind === "config_changed" ? (
+            <> · <LinkAnchor to="/products/$productId/advanced/history/$revision" params={{ productId, revision: entry.revision ?? 0 }} size="sm" underline="always" aria-label={`What changed in revision ${entry.revision ?? 0}`}>what changed</LinkAnchor></>
+          ) : null}
         </Text>
         {reason ? <Text size="sm" className={tone} component="p" m={0}>{reason}</Text> : null}
         {others.length > 0 ? (
