@@ -10,7 +10,7 @@ const Editor = lazy(async () => ({ default: (await import("./JsonEditor")).JsonE
 export function JsonField(props: JsonEditorProps) {
   const lines = props.value.split("\n").length;
   return (
-    <Suspense fallback={<Skeleton h={`${1 + Math.min(lines, 26) * 1.15}rem`} aria-label="Loading the editor" />}>
+    <Suspense fallback={<Skeleton h={`${1 + Math.min(lines, 26) * 1.15}rem`} role="status" aria-label="Loading the editor" />}>
       <Editor {...props} />
     </Suspense>
   );

@@ -9,6 +9,7 @@ import { configQuery, keys } from "~/api/queries";
 import type { ConfigAnswer, ConfigInput, ConfigWritten } from "~/api/types";
 import { Failure } from "~/components/Failure";
 import { UnsavedGuard } from "~/components/UnsavedGuard";
+import { focusFirstFault } from "~/lib/focus";
 import { useMay } from "~/session/session";
 
 import { ConflictDialog } from "../ConflictDialog";
@@ -163,8 +164,4 @@ function shownElsewhere(error: Error): boolean {
   if (!(error instanceof ApiError)) return false;
   const places = Object.keys(fieldErrors(error)).map(fieldAt);
   return error.status === 412 || (places.length > 0 && places.every((field) => field !== ""));
-}
-
-function focusFirstFault(): void {
-  requestAnimationFrame(() => document.querySelector<HTMLElement>("form [aria-invalid='true']")?.focus());
 }

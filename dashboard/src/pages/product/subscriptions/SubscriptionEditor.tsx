@@ -10,6 +10,7 @@ import type { ConfigAnswer, Subscription } from "~/api/types";
 import { Failure } from "~/components/Failure";
 import { LinkAnchor, LinkButton } from "~/components/links";
 import { UnsavedGuard } from "~/components/UnsavedGuard";
+import { focusFirstFault } from "~/lib/focus";
 import { useMay } from "~/session/session";
 
 import { ConflictDialog } from "../ConflictDialog";
@@ -171,18 +172,6 @@ export function SubscriptionEditor({ productId, answer, variables, subscription,
             />
             {form.errors["actions"] ? <Text size="sm" className="bad" role="alert">{form.errors["actions"]}</Text> : null}
           </Section>
-          {mayWrite ? (
-            <Section title="Try a message">
-              <TryMessage
-                order={4}
-                productId={productId}
-                draft={() => (Object.keys(faultsOf(form.values)).length > 0 ? null : { ...inputOf(form.values), id })}
-                fingerprint={JSON.stringify(inputOf(form.values))}
-                topic={exampleTopic(form.values, answer.mqtt_config?.topics, variables)}
-                conditionsOf={(subscriptionId, index) => actionAt(subscriptionId === id ? inputOf(form.values) : answer.subscriptions?.find((each) => each.id === subscriptionId), index)}
-              />
-            </Section>
-          ) : null}
           {problem ? <Failure error={problem} title="Not saved" /> : null}
           {mayWrite ? (
             <Group justify="flex-end">
@@ -193,6 +182,18 @@ export function SubscriptionEditor({ productId, answer, variables, subscription,
           ) : null}
         </Stack>
       </form>
+      {mayWrite ? (
+        <Section title="Try a message">
+          <TryMessage
+            order={4}
+            productId={productId}
+            draft={() => (Object.keys(faultsOf(form.values)).length > 0 ? null : { ...inputOf(form.values), id })}
+            fingerprint={JSON.stringify(inputOf(form.values))}
+            topic={exampleTopic(form.values, answer.mqtt_config?.topics, variables)}
+            conditionsOf={(subscriptionId, index) => actionAt(subscriptionId === id ? inputOf(form.values) : answer.subscriptions?.find((each) => each.id === subscriptionId), index)}
+          />
+        </Section>
+      ) : null}
       <Modal opened={effect !== undefined} onClose={() => { preview.reset(); }} title="What happens when you save" size="lg">
         <EffectPreview effect={effect?.effect} warnings={(effect?.warnings ?? []).filter(({ loc, msg }) => loc[1] === form.values.name || msg.includes(` ${form.values.name}:`))} />
         <Group justify="flex-end" mt="lg">
@@ -271,8 +272,4 @@ function shownElsewhere(error: Error, values: SubscriptionForm): boolean {
   if (!(error instanceof ApiError)) return false;
   if (error.status === 412 || error.status === 409) return true;
   return error.faults.length > 0 && sorted(error, values).rest.length === 0;
-}
-
-function focusFirstFault(): void {
-  requestAnimationFrame(() => document.querySelector<HTMLElement>("form input[aria-invalid='true'], form [data-faulty]")?.focus());
 }

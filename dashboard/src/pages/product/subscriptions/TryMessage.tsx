@@ -55,27 +55,35 @@ export function TryMessage({ productId, draft, fingerprint = "", topic: proposed
   const unsendable = draft !== undefined && draft() === null;
   const outdated = ask.variables !== undefined && JSON.stringify(ask.variables) !== JSON.stringify(asked);
   return (
-    <Stack gap="md">
-      <Text size="sm">
-        Paste a message to see which subscriptions match, which conditions hold and what each action would send. <strong>Nothing is sent.</strong>
-      </Text>
-      <TextInput label="Message topic" description="Where the message is published: without wildcards" placeholder="/v3/applications/shop/business-events/invoice-paid" spellCheck={false} autoComplete="off"
-        value={asked.topic} error={faults["topic"]} onChange={(event) => { setTopic(event.currentTarget.value); }} />
-      <Textarea label="Payload" description={payload === "" ? "JSON or text; empty: a message without content" : readAs(payload)} spellCheck={false}
-        styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }} autosize minRows={4} maxRows={16}
-        value={payload} error={faults["payload_text"]} onChange={(event) => { setPayload(event.currentTarget.value); }} />
-      <Group>
-        <Button variant="default" leftSection={<IconTestPipe size={16} aria-hidden />} loading={ask.isPending} disabled={asked.topic === "" || unsendable} onClick={() => { ask.mutate(asked); }}>
-          Try it
-        </Button>
-        <Text size="sm" c="dimmed">{unsendable ? "Correct the fields above first." : "Nothing is sent."}</Text>
-      </Group>
-      {faults[""] || (ask.error && Object.keys(faults).length === 0) ? <Failure error={faults[""] ? new Error(faults[""]) : ask.error} title="It could not be tried" /> : null}
-      <div role="status">
-        {ask.data && outdated ? <Alert color="orange" mb="sm" title="This is for what stood here before">The message or the subscription has changed since. Try it again.</Alert> : null}
-        {ask.data ? <Result productId={productId} sample={ask.data} edited={draft?.()} conditionsOf={conditionsOf} order={order} /> : null}
-      </div>
-    </Stack>
+    <form
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (asked.topic !== "" && !unsendable) ask.mutate(asked);
+      }}
+    >
+      <Stack gap="md">
+        <Text size="sm">
+          Paste a message to see which subscriptions match, which conditions hold and what each action would send. <strong>Nothing is sent.</strong>
+        </Text>
+        <TextInput label="Message topic" description="Where the message is published: without wildcards" placeholder="/v3/applications/shop/business-events/invoice-paid" spellCheck={false} autoComplete="off"
+          value={asked.topic} error={faults["topic"]} onChange={(event) => { setTopic(event.currentTarget.value); }} />
+        <Textarea label="Payload" description={payload === "" ? "JSON or text; empty: a message without content" : readAs(payload)} spellCheck={false}
+          styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }} autosize minRows={4} maxRows={16}
+          value={payload} error={faults["payload_text"]} onChange={(event) => { setPayload(event.currentTarget.value); }} />
+        <Group>
+          <Button variant="default" type="submit" leftSection={<IconTestPipe size={16} aria-hidden />} loading={ask.isPending} disabled={asked.topic === "" || unsendable}>
+            Try it
+          </Button>
+          <Text size="sm" c="dimmed">{unsendable ? "Correct the fields above first." : "Nothing is sent."}</Text>
+        </Group>
+        {faults[""] || (ask.error && Object.keys(faults).length === 0) ? <Failure error={faults[""] ? new Error(faults[""]) : ask.error} title="It could not be tried" /> : null}
+        <div role="status">
+          {ask.data && outdated ? <Alert color="orange" mb="sm" title="This is for what stood here before">The message or the subscription has changed since. Try it again.</Alert> : null}
+          {ask.data ? <Result productId={productId} sample={ask.data} edited={draft?.()} conditionsOf={conditionsOf} order={order} /> : null}
+        </div>
+      </Stack>
+    </form>
   );
 }
 
