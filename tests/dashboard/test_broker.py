@@ -99,6 +99,8 @@ async def test_a_rejection_comes_with_the_reason_of_the_instance(
     header = page.get_by_role("region", name="State of the product")
     await expect(header.get_by_text("1 of 1 connected")).to_be_visible()
     await look_at(page, "broker-rejected")
+    await page.reload()
+    await expect(header.get_by_role("status")).to_contain_text(re.compile("^one: .*authori[sz]ed"))
 
 
 async def test_two_at_once_see_both_versions(desk: Desk, mosquitto: Broker) -> None:

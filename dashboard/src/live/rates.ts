@@ -4,7 +4,8 @@
 export const WINDOW_MS = 15_000;
 /** Reports that are closer than this tell no rate: two instances that report at once are not a burst. */
 const LEAST_MS = 4000;
-const IDLE_MS = 20_000;
+/** Nothing heard for that long means that nothing comes. */
+export const IDLE_MS = 20_000;
 
 interface Sample {
   at: number;

@@ -151,7 +151,7 @@ function RevisionCell({ product }: { product: FleetProduct }) {
 }
 
 function Rate({ product }: { product: FleetProduct }) {
-  const now = useRate(product.product_id) ?? lastMinute(product);
+  const now = useRate({ productId: product.product_id, lastMessageAt: product.last_message_at }) ?? lastMinute(product);
   return (
     <Group gap="xs" wrap="nowrap" justify="flex-end">
       <Sparkline values={product.recent} />

@@ -17,14 +17,20 @@ interface Props {
 
 /** What is really running. Its height does not depend on the state, so nothing below it moves. */
 export function ProductHeader({ product, config, rollout }: Props) {
-  const perSecond = useRate(product?.id ?? 0);
   const status = config?.status ?? null;
+  const perSecond = useRate({ productId: product?.id ?? 0, lastMessageAt: status?.last_message_at });
   const counts = status?.instances ?? null;
+  const trouble = troubleOf(status?.connection_error, rollout);
   return (
     <section className={`surface ${classes.header ?? ""}`} aria-label="State of the product">
-      <div className={classes.names}>
-        <Title order={1} size="h2">{product ? product.name : <Skeleton h={28} w={180} />}</Title>
-        <Text c="dimmed" size="sm" lineClamp={2}>{product?.description}</Text>
+      <div className={classes.top}>
+        <div>
+          <Title order={1} size="h2">{product ? product.name : <Skeleton h={28} w={180} />}</Title>
+          <Text c="dimmed" size="sm" lineClamp={2}>{product?.description}</Text>
+        </div>
+        <Text className={`bad ${classes.error ?? ""}`} size="sm" role="status" lineClamp={2} title={trouble}>
+          {trouble}
+        </Text>
       </div>
       <dl className={classes.figures}>
         <Figure name="State">{config ? <StateBadge state={stateOf(config)} /> : <Skeleton h={20} w={90} />}</Figure>
@@ -34,7 +40,7 @@ export function ProductHeader({ product, config, rollout }: Props) {
         </Figure>
         <Figure name="Revision"><RolloutFigure rollout={rollout} /></Figure>
         <Figure name="Messages">
-          {perSecond === null ? "–" : `${rate(perSecond)} /s`}
+          {perSecond === null ? "measuring" : `${rate(perSecond)} /s`}
           <Text size="xs" c="dimmed">{integer(status?.messages_received ?? 0)} in all</Text>
         </Figure>
         <Figure name="Last message"><TimeAgo at={status?.last_message_at} /></Figure>
@@ -42,9 +48,6 @@ export function ProductHeader({ product, config, rollout }: Props) {
           <span className={status?.actions_failed ? "bad" : undefined}>{integer(status?.actions_failed ?? 0)}</span>
         </Figure>
       </dl>
-      <Text className="bad" size="sm" role="status" mih="1.55em">
-        {status?.connection_error ? `Newest connection error: ${status.connection_error}` : ""}
-      </Text>
     </section>
   );
 }
@@ -72,6 +75,14 @@ function Figure({ name, children }: { name: string; children: React.ReactNode })
       <dd>{children}</dd>
     </div>
   );
+}
+
+/** Why it is not as it should be, in the words of the instance that said so. */
+function troubleOf(connectionError: string | null | undefined, rollout: Rollout | undefined): string {
+  if (connectionError) return `Newest connection error: ${connectionError}`;
+  const [first, ...others] = rollout?.instances.filter(({ state }) => state === "rejected") ?? [];
+  if (!first?.error) return "";
+  return `${first.instance_id}${others.length > 0 ? ` and ${count(others.length, "other instance")}` : ""}: ${first.error}`;
 }
 
 /** The state of a product; the status knows nothing of one that has no configuration. */

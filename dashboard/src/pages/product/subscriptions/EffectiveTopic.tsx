@@ -16,7 +16,7 @@ export function EffectiveTopic({ filter, unknown, enabled }: EffectiveFilter & {
       <Text size="sm" role="status" {...(unknown.length > 0 ? { className: "warn" } : { c: "dimmed" })}>
         {unknown.length > 0
           ? `This product has no value for ${unknown.map((name) => `{${name}}`).join(", ")}: each instance fills in its own, or rejects the revision when it has none.`
-          : enabled ? "Nothing in it is left open." : "Not now: the subscription is off."}
+          : enabled ? "Every instance subscribes exactly this." : "Not now: the subscription is off."}
       </Text>
     </Stack>
   );

@@ -91,7 +91,7 @@ function columnsOf(productId: number, may: boolean, onDelete: (subscription: Sub
     { name: "Subscription", width: "minmax(14rem, 3fr)", sort: "name", narrow: true, cell: (each) => <Name productId={productId} subscription={each} /> },
     { name: "On", width: "4rem", sort: "enabled", narrow: true, cell: (each) => (may ? <Toggle productId={productId} subscription={each} /> : each.enabled ? "On" : "Off") },
     { name: "Messages", width: "minmax(6.5rem, 1fr)", sort: "messages", end: true, narrow: true, cell: (each) => <Messages subscription={each} /> },
-    { name: "Per second", width: "minmax(5.5rem, 1fr)", end: true, cell: (each) => <Rate productId={productId} id={each.id} /> },
+    { name: "Per second", width: "minmax(5.5rem, 1fr)", end: true, cell: (each) => <Rate productId={productId} subscription={each} /> },
     {
       name: "Failed",
       width: "minmax(5.5rem, 1fr)",
@@ -127,8 +127,8 @@ function Messages({ subscription: { stats } }: { subscription: Subscription }) {
   return <>{integer(received)}<Text span hiddenFrom="md" c="dimmed" size="sm"> {received === 1 ? "message" : "messages"}{stats?.actions_failed ? `, ${integer(stats.actions_failed)} failed` : ""}</Text></>;
 }
 
-function Rate({ productId, id }: { productId: number; id: number }) {
-  const perSecond = useRate(productId, id);
+function Rate({ productId, subscription: { id, stats } }: { productId: number; subscription: Subscription }) {
+  const perSecond = useRate({ productId, subscriptionId: id, lastMessageAt: stats?.last_message_at });
   return perSecond === null ? "–" : rate(perSecond);
 }
 
