@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections import defaultdict
 from functools import reduce
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -149,10 +151,12 @@ class Flusher:
         async with self._store.transaction() as transaction:
             statuses = await transaction.lock(each.key.product_id for each in heard)
             owners = await self._owners(transaction, _subscriptions(heard))
-            own = list(_own(heard, statuses, owners, flushed))
-            known = await self._known(transaction, own, statuses)
+            groups: dict[InstanceKey, list[Heard]] = defaultdict(list)
+            for each in _own(heard, statuses, owners, flushed):
+                groups[each.key.instance].append(each)
+            known = await self._known(transaction, groups, statuses)
             now = await transaction.clock()
-            changes = await _merged(transaction, own, known, now)
+            changes = await _merged(transaction, groups, known, now)
             written = await transaction.write(changes, known)
             gained, in_products = _sums(changes, owners)
             totals = await transaction.add_to_subscriptions(gained)
@@ -164,7 +168,7 @@ class Flusher:
                 ]
             )
             flushed.changed = with_totals(recomputed, totals, owners)
-        flushed.merged, flushed.counted = len(own), list(in_products.values())
+        flushed.merged, flushed.counted = sum(map(len, groups.values())), list(in_products.values())
         self._committed(statuses, transaction.writer, recomputed, written)
         return flushed
 
@@ -179,21 +183,18 @@ class Flusher:
         return self._subscriptions
 
     async def _known(
-        self, transaction: Transaction, heard: Iterable[Heard], statuses: Mapping[int, Status]
+        self, transaction: Transaction, keys: Iterable[InstanceKey], statuses: Mapping[int, Status]
     ) -> dict[InstanceKey, Known]:
         """How the instances are stored: from memory, where that is proven to be right, else read."""
-        wanted: dict[int, set[str]] = defaultdict(set)
-        for each in heard:
-            wanted[each.heartbeat.product_id].add(each.heartbeat.instance_id)
         known: dict[InstanceKey, Known] = {}
         unknown: list[InstanceKey] = []
-        for product_id, names in wanted.items():
+        for product_id, wanted in groupby(keys, key=itemgetter(0)):
             kept = self.cache.instances(product_id, statuses[product_id].writer)
-            for name in names:
-                if (one := kept.get(name)) is None:
-                    unknown.append(InstanceKey(product_id, name))
+            for key in wanted:
+                if (one := kept.get(key.instance_id)) is None:
+                    unknown.append(key)
                 else:
-                    known[InstanceKey(product_id, name)] = one
+                    known[key] = one
         if unknown:
             known |= await transaction.instances(unknown)
         return known
@@ -244,33 +245,47 @@ def _subscriptions(heard: Iterable[Heard]) -> set[int]:
 
 async def _merged(
     transaction: Transaction,
-    heard: Iterable[Heard],
+    groups: Mapping[InstanceKey, Sequence[Heard]],
     known: Mapping[InstanceKey, Known],
     now: datetime,
 ) -> list[Change]:
     """The changes of the instances that change, ordered by key."""
-    groups: dict[InstanceKey, list[Heard]] = defaultdict(list)
+    clock = time.monotonic()
+    former = await _former(transaction, groups, known)
+    changes = (
+        _change(key, known.get(key), former.get(key, {}), group, now, clock) for key, group in groups.items()
+    )
+    return [change for change in changes if change.boots]
+
+
+async def _former(
+    transaction: Transaction,
+    groups: Mapping[InstanceKey, Sequence[Heard]],
+    known: Mapping[InstanceKey, Known],
+) -> dict[InstanceKey, dict[str, StoredBoot]]:
+    """The stored boots among those heard of that are not the current one of their instance."""
     others: list[BootKey] = []
-    for each in heard:
-        key = each.key
-        groups[key.instance].append(each)
-        stored = known.get(key.instance)
-        if stored is None or stored.instance.boot_id != key.boot_id:
-            others.append(key)
+    for key, group in groups.items():
+        current = known[key].instance.boot_id if key in known else None
+        others += (each.key for each in group if each.key.boot_id != current)
     former: dict[InstanceKey, dict[str, StoredBoot]] = defaultdict(dict)
     for key, boot in (await transaction.boots(others)).items():
         former[key.instance][key.boot_id] = boot
-    clock = time.monotonic()
-    changes: list[Change] = []
-    for key, group in groups.items():
-        stored = known.get(key)
-        boots = former.get(key, {})
-        if stored is not None:
-            boots[stored.instance.boot_id] = stored.boot
-        change = merge(key, stored.instance if stored else None, boots, group, now, clock)
-        if change.boots:
-            changes.append(change)
-    return changes
+    return former
+
+
+def _change(
+    key: InstanceKey,
+    stored: Known | None,
+    boots: dict[str, StoredBoot],
+    group: Sequence[Heard],
+    now: datetime,
+    clock: float,
+) -> Change:
+    if stored is None:
+        return merge(key, None, boots, group, now, clock)
+    boots[stored.instance.boot_id] = stored.boot
+    return merge(key, stored.instance, boots, group, now, clock)
 
 
 def _sums(

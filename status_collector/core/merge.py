@@ -16,7 +16,7 @@ from .model import Change, Heard, Instance, InstanceKey, StoredBoot
 from .tally import NOTHING, Gain, Total, gained, highest, latest, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 __all__ = ["add", "as_instance", "is_news", "merge", "succeeds", "without"]
@@ -26,7 +26,7 @@ def merge(
     key: InstanceKey,
     instance: Instance | None,
     stored: Mapping[str, StoredBoot],
-    heard: Iterable[Heard],
+    heard: Sequence[Heard],
     now: datetime,
     clock: float,
 ) -> Change:
@@ -36,9 +36,9 @@ def merge(
     """
     boots: dict[str, StoredBoot] = {}
     gains: list[Gain] = []
-    counted = Total()
+    counted: Total | None = None
     current, candidate = instance, None
-    for one in sorted(heard, key=lambda each: each.heartbeat.boot_id):
+    for one in heard if len(heard) == 1 else sorted(heard, key=_boot_id):
         beat, known = one.heartbeat, stored.get(one.heartbeat.boot_id)
         boot = merge_boot(known, one)
         if boot == known:
@@ -46,10 +46,11 @@ def merge(
         boots[beat.boot_id] = boot
         gain = gained(known.tally if known else NOTHING, boot.tally)
         gains.append(gain)
-        counted = add(counted, gain.total)
+        counted = add(counted, gain.total) if counted else gain.total
         if is_news(known, one) and succeeds(current, beat.boot_id, now):
             received_at = now - timedelta(seconds=max(0.0, clock - one.received))
             current, candidate = as_instance(one, received_at), one
+    counted = counted or Total()
     quiet = False
     if current is not None:
         total = add(instance.total, counted) if instance else counted
@@ -72,6 +73,10 @@ def merge(
         after=current,
         quiet=quiet,
     )
+
+
+def _boot_id(heard: Heard) -> str:
+    return heard.key.boot_id
 
 
 def merge_boot(known: StoredBoot | None, heard: Heard) -> StoredBoot:

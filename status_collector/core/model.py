@@ -60,7 +60,7 @@ class BootKey(NamedTuple):
     @property
     def instance(self) -> InstanceKey:
         """The instance that this is a run of."""
-        return InstanceKey(self.product_id, self.instance_id)
+        return InstanceKey._make(self[:2])
 
 
 class Beat(Struct, kw_only=True, gc=False):
