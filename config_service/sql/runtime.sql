@@ -10,12 +10,20 @@ from products p where p.id = $1;
 -- collector is away. Parameters: product id, after this instance id, how many.
 select (
     select coalesce(json_agg(i), '[]') from (
-        select *,
+        -- As they are answered, and without the packed counters, which are most of a row.
+        select instance_id, boot_id, started_at, first_seen_at, last_heartbeat_at, interval_seconds, version, host,
+            connected, connected_since, client_id, broker_info, connection_error, applied_revision,
+            subscribed_topics_count, messages_received, actions_executed, actions_failed, last_message_at,
+            action_types, key_id,
             case
                 when state = 'live' and last_heartbeat_at <= now() - 3 * interval_seconds * interval '1 second'
                     then 'stale'
                 else state
-            end as seen_as
+            end as state,
+            case
+                when rejected_revision is not null
+                    then json_build_object('revision', rejected_revision, 'error', coalesce(rejected_error, ''))
+            end as rejected
         from mqtt_instances
         where product_id = $1 and instance_id > $2 order by instance_id limit $3
     ) i

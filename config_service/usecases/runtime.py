@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
@@ -12,7 +11,7 @@ from mqtt_shared import heartbeats, messages
 from mqtt_shared.logs import get_logger
 
 from ..core.errors import Fault, InvalidInputError, NotFoundError
-from ..core.model import Instance, InstanceProgress, Page, RejectionInfo, Rollout, RolloutCounts
+from ..core.model import Instance, InstanceProgress, Page, Rollout, RolloutCounts
 from ..core.state import StatusRow, status_answer
 from ..core.validation import MAX_FAULTS
 from .base import Base, no_product, page
@@ -32,33 +31,6 @@ FEW = 1000
 class _Status(Struct, frozen=True):
     product_id: int
     status: StatusRow | None
-
-
-class _InstanceRow(Struct, frozen=True):
-    instance_id: str
-    seen_as: Literal["live", "stale", "stopped"]
-    boot_id: str
-    started_at: datetime
-    first_seen_at: datetime
-    last_heartbeat_at: datetime
-    interval_seconds: float
-    version: str
-    host: str
-    connected: bool
-    connected_since: datetime | None
-    client_id: str | None
-    broker_info: dict[str, Any] | None
-    connection_error: str | None
-    applied_revision: int | None
-    rejected_revision: int | None
-    rejected_error: str | None
-    subscribed_topics_count: int
-    messages_received: int
-    actions_executed: int
-    actions_failed: int
-    last_message_at: datetime | None
-    action_types: list[str]
-    key_id: str | None
 
 
 class RolloutRows(RolloutCounts, frozen=True, kw_only=True):
@@ -104,10 +76,10 @@ class Runtime(Base):
     async def list_instances(self, product_id: int, limit: int, cursor: str | None) -> Page[Instance]:
         """One page in order of `instance_id`."""
         after = cursor or ""
-        rows = await self._store.one("list_instances", list[_InstanceRow], product_id, after, limit + 1)
+        rows = await self._store.one("list_instances", list[Instance], product_id, after, limit + 1)
         if rows is None:
             raise no_product(product_id)
-        return page([_instance(row) for row in rows], limit, lambda instance: instance.instance_id)
+        return page(rows, limit, lambda instance: instance.instance_id)
 
     async def get_rollout(self, product_id: int, limit: int = _LISTED) -> Rollout:
         """The desired revision, and how far each live instance is with it; `limit` of them one by one."""
@@ -180,11 +152,3 @@ class Runtime(Base):
             raise no_product(product_id)
         subject = self._link.subjects.heartbeat(product_id, heartbeat.instance_id, heartbeat.boot_id)
         await self._link.publish(subject, messages.encode(heartbeat))
-
-
-def _instance(row: _InstanceRow) -> Instance:
-    rejected = None
-    if row.rejected_revision is not None:
-        rejected = RejectionInfo(revision=row.rejected_revision, error=row.rejected_error or "")
-    same = {name: getattr(row, name) for name in Instance.__struct_fields__ if hasattr(row, name)}
-    return Instance(state=row.seen_as, rejected=rejected, **same)
