@@ -12,6 +12,17 @@ from aiohttp import web
 
 __all__ = ["main"]
 
+_PAGE = """
+select json_agg(i)::text from (
+    select instance_id, state, boot_id, started_at, first_seen_at, last_heartbeat_at, interval_seconds,
+        version, host, connected, connected_since, client_id, broker_info, connection_error,
+        applied_revision, rejected_revision, rejected_error, subscribed_topics_count, messages_received,
+        actions_executed, actions_failed, last_message_at, action_types, key_id
+    from mqtt_instances where product_id = $1 and instance_id > $2 order by instance_id limit $3
+) i
+"""
+"""One page by the primary key, of the columns that the API shows."""
+
 
 async def _app(database_url: str, nats_url: str) -> web.Application:
     # Both libraries are partly untyped.
@@ -27,6 +38,18 @@ async def _app(database_url: str, nats_url: str) -> web.Application:
     async def read(request: web.Request) -> web.Response:
         row = await pool.fetchrow("select content from bare where id = $1", int(request.match_info["id"]))
         return web.Response(body=str(row["content"]).encode(), content_type="application/json")
+
+    async def status(request: web.Request) -> web.Response:
+        number = int(request.match_info["id"])
+        text = await pool.fetchval(
+            "select to_json(s)::text from mqtt_connection_status s where product_id = $1", number
+        )
+        return web.Response(body=str(text).encode(), content_type="application/json")
+
+    async def instances(request: web.Request) -> web.Response:
+        number, after = int(request.match_info["id"]), request.query["cursor"]
+        text = await pool.fetchval(_PAGE, number, after, int(request.query["limit"]))
+        return web.Response(body=str(text).encode(), content_type="application/json")
 
     async def change(request: web.Request) -> None:
         number = int(request.match_info["id"])
@@ -45,7 +68,13 @@ async def _app(database_url: str, nats_url: str) -> web.Application:
 
     app = web.Application()
     app.add_routes(
-        [web.get("/read/{id}", read), web.put("/write/{id}", write), web.put("/chain/{id}", chain)]
+        [
+            web.get("/read/{id}", read),
+            web.get("/status/{id}", status),
+            web.get("/instances/{id}", instances),
+            web.put("/write/{id}", write),
+            web.put("/chain/{id}", chain),
+        ]
     )
     return app
 

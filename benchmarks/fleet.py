@@ -1,7 +1,8 @@
 """A collector and a simulated fleet: `python -m benchmarks.fleet rate|fleet`.
 
 rate: heartbeats that wait, each of another boot, until they are committed, beside a bare NATS callback that
-decodes and acknowledges them. fleet: INSTANCES report every 5 seconds for SECONDS; lag, memory, WAL.
+decodes and acknowledges them. fleet: INSTANCES report every INTERVAL seconds for SECONDS;
+lag, memory, WAL, and who takes the CPU.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from status_collector.consumer import CONSUMER
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-INTERVAL_SECONDS = 5.0
 SUBSCRIPTIONS = 10
+_STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 _SUBJECTS = Subjects()
 
 
@@ -50,6 +51,8 @@ class Place(Struct):
     nats_url: str
     http_port: int
     collector: asyncio.subprocess.Process
+    servers: dict[str, int]
+    """Process ids by name."""
 
 
 def bodies(product: int, number: int) -> bytes:
@@ -64,16 +67,16 @@ def bodies(product: int, number: int) -> bytes:
     return b'"seq":%d,"counters":{%s}}' % (number, each)
 
 
-def head(product: int, instance: int) -> bytes:
+def head(product: int, instance: int, interval: float) -> bytes:
     """The part of a heartbeat that stays the same."""
-    at = datetime.now(UTC)
+    at = _STARTED
     beat = Heartbeat(
         product_id=product,
         instance_id=f"instance-{instance:06}",
         boot_id=f"0197f0a0-1111-7000-8000-{instance:012}",
         seq=0,
         sent_at=at,
-        interval=INTERVAL_SECONDS,
+        interval=interval,
         started_at=at,
         version="1.0.0",
         host=f"host-{instance}.example.com",
@@ -92,24 +95,25 @@ def head(product: int, instance: int) -> bytes:
     return text[:-1] + b","
 
 
-async def simulate(url: str, instances: int, products: int, first: int, rounds: int, paced: bool) -> None:
-    """Send `rounds` heartbeats of each instance, one round in each interval or as fast as possible."""
+async def simulate(url: str, instances: int, products: int, first: int, rounds: int, interval: float) -> None:
+    """Send `rounds` heartbeats of each instance, one round in each interval; 0: as fast as possible."""
     client: Any = await cast("Any", nats).connect(url, pending_size=64 * 2**20)
-    fleet = [(i % products + 1, head(i % products + 1, i)) for i in range(instances)]
+    # Whoever sends as fast as possible sends seldom, and is not to be taken for silent meanwhile.
+    fleet = [(i % products + 1, head(i % products + 1, i, interval or 3600)) for i in range(instances)]
     subjects = [
         _SUBJECTS.heartbeat(i % products + 1, f"instance-{i:06}", f"0197f0a0-1111-7000-8000-{i:012}")
         for i in range(instances)
     ]
     began = time.perf_counter()
-    step = max(1, instances // 250) if paced else 500
+    step = max(1, instances // 250) if interval else 500
     for number in range(first, first + rounds):
         tails = {product: bodies(product, number) for product in range(1, products + 1)}
         for start in range(0, instances, step):
             for i in range(start, min(start + step, instances)):
                 product, text = fleet[i]
                 await client.publish(subjects[i], text + tails[product])
-            if paced:
-                due = began + (number - first + start / instances) * INTERVAL_SECONDS
+            if interval:
+                due = began + (number - first + start / instances) * interval
                 await asyncio.sleep(max(0, due - time.perf_counter()))
             else:
                 await client.flush(60)
@@ -136,7 +140,8 @@ async def serve(products: int) -> AsyncGenerator[Place]:
         for each in (postgres, server):
             each.start()
         try:
-            async with _collector(base, postgres.url(), server.url, products) as place:
+            pids = {"nats": server.process.pid, "postgresql": postgres.process.pid}
+            async with _collector(base, postgres.url(), server.url, products, pids) as place:
                 yield place
         finally:
             server.stop()
@@ -145,7 +150,9 @@ async def serve(products: int) -> AsyncGenerator[Place]:
 
 
 @contextlib.asynccontextmanager
-async def _collector(base: Path, database_url: str, nats_url: str, products: int) -> AsyncGenerator[Place]:
+async def _collector(
+    base: Path, database_url: str, nats_url: str, products: int, pids: dict[str, int]
+) -> AsyncGenerator[Place]:
     await asyncio.to_thread(upgrade, database_url)
     database: Any = await cast("Any", asyncpg).connect(database_url)
     for statement in (
@@ -171,7 +178,7 @@ async def _collector(base: Path, database_url: str, nats_url: str, products: int
             stdout=log,
             stderr=log,
         )
-    place = Place(database, database_url, nats_url, port, process)
+    place = Place(database, database_url, nats_url, port, process, pids)
     try:
         async with asyncio.timeout(30):
             while not await figures(place):
@@ -281,14 +288,15 @@ async def _bare(place: Place, client: Any, instances: int) -> float:
     return instances / took
 
 
-async def fleet(instances: int, products: int, seconds: float) -> None:
-    """One line each 10 seconds: what is offered, committed, waiting; ages, memory, WAL, dead rows."""
+async def fleet(instances: int, products: int, interval: float, seconds: float) -> None:
+    """One line each 10 seconds: what is committed and waiting; ages, memory, WAL, dead rows, CPU."""
     async with serve(products) as place:
-        rounds = int(seconds / INTERVAL_SECONDS)
-        simulator = await _simulated(place, instances, products, 1, rounds, 1)
+        rounds = int(seconds / interval)
+        simulator = await _simulated(place, instances, products, 1, rounds, interval)
+        pids = {"simulator": simulator.pid, "collector": place.collector.pid, **place.servers}
         before = await figures(place)
         lsn = await place.database.fetchval("select pg_current_wal_lsn()")
-        ticks = _ticks(place.collector.pid)
+        ticks, at = {name: _ticks(pid) for name, pid in pids.items()}, time.perf_counter()
         while simulator.returncode is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(simulator.wait(), 10)
@@ -300,19 +308,21 @@ async def fleet(instances: int, products: int, seconds: float) -> None:
                 " (select sum(n_dead_tup) from pg_stat_user_tables) from mqtt_instances",
                 lsn,
             )
-            used, ticks_now = _ticks(place.collector.pid) - ticks, _ticks(place.collector.pid)
-            received = now["heartbeats_received_total"] - before["heartbeats_received_total"]
-            flushed = now["flush_boots_sum"] - before["flush_boots_sum"]
-            took = now["flush_duration_seconds_sum"] - before["flush_duration_seconds_sum"]
-            flushes = now["flush_duration_seconds_count"] - before["flush_duration_seconds_count"]
+            ticks_now, at_now = {name: _ticks(pid) for name, pid in pids.items()}, time.perf_counter()
+            took = at_now - at
+            cpu = " ".join(f"{name} {(ticks_now[name] - ticks[name]) / took:.0f} %" for name in pids)
+            done = {name: now[name] - before.get(name, 0) for name in now}
+            rows, flushes = done["flush_boots_sum"], max(1, done["flush_duration_seconds_count"])
             print(
-                f"instances {row[0]:,} received {received / 10:,.0f}/s committed {flushed / 10:,.0f}/s"
-                f" flush {flushed / max(1, flushes):,.0f} boots {took / max(1, flushes) * 1000:,.0f} ms"
-                f" lag {now['consumer_lag']:,.0f} age p99 {float(row[1] or 0):.1f} s stale {row[2]}"
-                f" memory {_memory(place.collector.pid)} MB cpu {used / 10:.0f} %"
-                f" WAL {float(row[3]) / max(1, flushed):,.0f} B/row dead {row[4]:,.0f}",
+                f"instances {row[0]:,} received {done['heartbeats_received_total'] / took:,.0f}/s"
+                f" committed {rows / took:,.0f}/s flush {rows / flushes:,.0f} boots"
+                f" {done['flush_duration_seconds_sum'] / flushes * 1000:,.0f} ms"
+                f" lag {now['consumer_lag']:,.0f}"
+                f" age p99 {float(row[1] or 0):.1f} s stale {row[2]} memory {_memory(place.collector.pid)} MB"
+                f" WAL {float(row[3]) / max(1, rows):,.0f} B/row dead {row[4]:,.0f} CPU: {cpu}",
                 flush=True,
             )
+            at = at_now
             before, ticks = now, ticks_now
             lsn = await place.database.fetchval("select pg_current_wal_lsn()")
 
@@ -323,9 +333,25 @@ def _memory(pid: int) -> int:
 
 
 def _ticks(pid: int) -> float:
-    """CPU seconds in hundredths."""
-    parts = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(parts[11]) + int(parts[12])) * 100 / os.sysconf("SC_CLK_TCK")
+    """CPU seconds of a process and its children, in hundredths."""
+    found = _stat(pid)
+    if found is None:
+        return 0
+    ticks = sum(found[11:15])
+    for each in Path("/proc").glob("[0-9]*"):
+        child = _stat(int(each.name))
+        if child is not None and child[1] == pid:
+            ticks += sum(child[11:13])
+    return ticks * 100 / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[int] | None:
+    """The numbers after the name and the state; none: it has ended."""
+    try:
+        parts = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return [0, *map(int, parts[1:])]
 
 
 @click.group()
@@ -335,10 +361,10 @@ def main() -> None:
 
 @main.command("simulate", hidden=True)
 @click.argument("url")
-@click.argument("numbers", nargs=5, type=int)
-def _simulate(url: str, numbers: tuple[int, int, int, int, int]) -> None:
-    instances, products, first, rounds, paced = numbers
-    asyncio.run(simulate(url, instances, products, first, rounds, bool(paced)))
+@click.argument("numbers", nargs=4, type=int)
+@click.argument("interval", type=float)
+def _simulate(url: str, numbers: tuple[int, int, int, int], interval: float) -> None:
+    asyncio.run(simulate(url, *numbers, interval))
 
 
 @main.command("rate")
@@ -351,9 +377,10 @@ def _rate(instances: int, products: int) -> None:
 @main.command("fleet")
 @click.option("--instances", default=100_000)
 @click.option("--products", default=1_000)
+@click.option("--interval", default=5.0)
 @click.option("--seconds", default=300.0)
-def _fleet(instances: int, products: int, seconds: float) -> None:
-    asyncio.run(fleet(instances, products, seconds))
+def _fleet(instances: int, products: int, interval: float, seconds: float) -> None:
+    asyncio.run(fleet(instances, products, interval, seconds))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .servers import Servers
 
-__all__ = ["measure"]
+__all__ = ["compare", "measure"]
 
 _PRODUCTS = 32
 _ROUNDS = 7
@@ -42,7 +42,7 @@ async def _reads(servers: Servers, ids: list[int]) -> Figure:
         [request_bytes("GET", f"/api/v1/products/{i}/mqtt-config", servers.token) for i in ids]
     )
     floor = itertools.cycle([request_bytes("GET", f"/read/{i}") for i in range(1, _PRODUCTS + 1)])
-    return await _compare(servers, "GET mqtt-config", ours.__next__, floor.__next__)
+    return await compare(servers, "GET mqtt-config", ours.__next__, floor.__next__)
 
 
 async def _writes(servers: Servers, ids: list[int]) -> Figure:
@@ -57,12 +57,18 @@ async def _writes(servers: Servers, ids: list[int]) -> Figure:
     floor = itertools.cycle(
         [request_bytes("PUT", f"/write/{i}", body=b'{"broker": {}}') for i in range(1, _PRODUCTS + 1)]
     )
-    return await _compare(servers, "PUT mqtt-config", ours, floor.__next__)
+    return await compare(servers, "PUT mqtt-config", ours, floor.__next__)
 
 
-async def _compare(
-    servers: Servers, name: str, ours: Callable[[], bytes], floor: Callable[[], bytes]
+async def compare(
+    servers: Servers,
+    name: str,
+    ours: Callable[[], bytes],
+    floor: Callable[[], bytes],
+    *,
+    at_least: float = 0.6,
 ) -> Figure:
+    """The service's answers a second beside those of the bare handlers, in turns."""
     sides = ((servers.api_port, ours), (servers.bare_port, floor))
     rates: tuple[list[float], list[float]] = ([], [])
     for port, make in sides:
@@ -70,4 +76,4 @@ async def _compare(
     for _ in range(_ROUNDS):
         for (port, make), side in zip(sides, rates, strict=True):
             side.append(await requests_per_second(port, make))
-    return ratio_figure(name, *rates, unit="answers/s", at_least=0.6)
+    return ratio_figure(name, *rates, unit="answers/s", at_least=at_least)
