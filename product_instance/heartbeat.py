@@ -21,6 +21,8 @@ __all__ = ["Heartbeats"]
 log = get_logger(__name__)
 
 _LAST_SECONDS = 2
+# What changes together is told together, and behind the change itself.
+_TOGETHER_SECONDS = 0.01
 
 
 class Heartbeats:
@@ -40,7 +42,7 @@ class Heartbeats:
         nats.on_connected(self.changed)
 
     def changed(self) -> None:
-        """Something that a heartbeat tells has changed: send one at once."""
+        """Something that a heartbeat tells has changed: send one in a moment."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -49,6 +51,7 @@ class Heartbeats:
             try:
                 async with asyncio.timeout(self._interval_seconds):
                     await self._changed.wait()
+                await asyncio.sleep(_TOGETHER_SECONDS)
             except TimeoutError:
                 pass
             # Changes from here on are not in this heartbeat.

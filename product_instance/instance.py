@@ -52,6 +52,9 @@ __all__ = ["ProductInstance"]
 
 log = get_logger(__name__)
 
+# Read once: it is looked up on the disk.
+_VERSION = metadata.version("mqtt-control-plane")
+
 
 class ProductInstance:
     """Consumes what its product's configuration says, and follows every change of it.
@@ -314,7 +317,7 @@ class ProductInstance:
             sent_at=datetime.now(UTC),
             interval=self.settings.heartbeat_interval_seconds,
             started_at=self._started_at,
-            version=metadata.version("mqtt-control-plane"),
+            version=_VERSION,
             host=socket.gethostname(),
             connected=connected,
             connected_since=session.connected_at if connected else None,

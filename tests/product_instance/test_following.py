@@ -81,6 +81,7 @@ async def test_a_snapshot_makes_it_connect_subscribe_count_and_report(
             await mqtt.publish(f"{topic}/{name}", b"{}", qos=1)
 
         def told() -> bool:
+            assert control.heartbeats
             last = control.heartbeats[-1]
             counts = {key: value.messages_received for key, value in last.counters.items()}
             assert counts == {"1": 2, "2": 1}
