@@ -1,5 +1,5 @@
-import { Button, CloseButton, Group, Select, Skeleton, Stack, Text, TextInput, Title } from "@mantine/core";
-import { IconPlus, IconSearch } from "@tabler/icons-react";
+import { Button, Group, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { IconPlus } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
@@ -9,6 +9,7 @@ import type { FleetProduct } from "~/api/types";
 import { DataTable, type Column } from "~/components/DataTable";
 import { EmptyState } from "~/components/EmptyState";
 import { Failure } from "~/components/Failure";
+import { SearchField, StateFilter } from "~/components/filters";
 import { LinkAnchor } from "~/components/links";
 import { Sparkline } from "~/components/Sparkline";
 import { StateBadge, STATES } from "~/components/StateBadge";
@@ -47,26 +48,8 @@ export function FleetPage() {
         {create}
       </Group>
       <Group gap="sm">
-        <TextInput
-          aria-label="Search products"
-          placeholder="Search by name or description"
-          leftSection={<IconSearch size={16} aria-hidden />}
-          value={search.q ?? ""}
-          onChange={(event) => { change({ q: event.currentTarget.value }); }}
-          rightSection={search.q ? <CloseButton size="sm" aria-label="Clear the search" onClick={() => { change({ q: "" }); }} /> : null}
-          flex="1 1 14rem"
-          maw="28rem"
-        />
-        <Select
-          aria-label="Filter by state"
-          placeholder="All states"
-          clearable
-          clearButtonProps={{ "aria-label": "Show all states" }}
-          data={STATE_NAMES.map((value) => ({ value, label: STATES[value].words }))}
-          value={search.state ?? null}
-          onChange={(state) => { change({ state: state ?? undefined }); }}
-          w="11rem"
-        />
+        <SearchField what="products" by="name or description" value={search.q} onChange={(q) => { change({ q }); }} />
+        <StateFilter states={STATE_NAMES.map((state) => [state, STATES[state].words] as const)} value={search.state} onChange={(state) => { change({ state }); }} />
       </Group>
       {fleet.error && !products ? <Failure error={fleet.error} title="The products could not be read" retry={() => void fleet.refetch()} /> : null}
       {fleet.isPending ? <Skeleton h={320} radius="md" aria-label="Loading" /> : null}

@@ -1,5 +1,4 @@
-import { Button, CloseButton, Code, Group, Select, Skeleton, Text, TextInput } from "@mantine/core";
-import { IconSearch } from "@tabler/icons-react";
+import { Button, Code, Group, Skeleton, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Outlet, useNavigate } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
@@ -9,6 +8,7 @@ import type { Instance } from "~/api/types";
 import { DataTable, type Column } from "~/components/DataTable";
 import { EmptyState } from "~/components/EmptyState";
 import { Failure } from "~/components/Failure";
+import { SearchField, StateFilter } from "~/components/filters";
 import { LinkAnchor } from "~/components/links";
 import { TimeAgo } from "~/components/TimeAgo";
 import { integer } from "~/lib/format";
@@ -79,26 +79,8 @@ export function InstancesSection() {
 function Filter({ search, onChange }: { search: InstancesSearch; onChange: (next: Partial<InstancesSearch>) => void }) {
   return (
     <Group gap="sm">
-      <TextInput
-        aria-label="Search instances"
-        placeholder="Search by name, host, version or client id"
-        leftSection={<IconSearch size={16} aria-hidden />}
-        value={search.q ?? ""}
-        onChange={(event) => { onChange({ q: event.currentTarget.value }); }}
-        rightSection={search.q ? <CloseButton size="sm" aria-label="Clear the search" onClick={() => { onChange({ q: "" }); }} /> : null}
-        flex="1 1 14rem"
-        maw="28rem"
-      />
-      <Select
-        aria-label="Filter by state"
-        placeholder="All states"
-        clearable
-        clearButtonProps={{ "aria-label": "Show all states" }}
-        data={SHOWS.map((value) => ({ value, label: SHOW_WORDS[value] }))}
-        value={search.show ?? null}
-        onChange={(show) => { onChange({ show: show ?? undefined }); }}
-        w="11rem"
-      />
+      <SearchField what="instances" by="name, host, version or client id" value={search.q} onChange={(q) => { onChange({ q }); }} />
+      <StateFilter states={SHOWS.map((show) => [show, SHOW_WORDS[show]] as const)} value={search.show} onChange={(show) => { onChange({ show }); }} />
     </Group>
   );
 }

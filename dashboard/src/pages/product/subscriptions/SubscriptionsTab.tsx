@@ -1,5 +1,5 @@
-import { ActionIcon, Button, CloseButton, Group, Menu, Skeleton, Stack, Switch, Text, TextInput } from "@mantine/core";
-import { IconCopy, IconDotsVertical, IconPencil, IconPlus, IconSearch, IconTestPipe, IconTrash } from "@tabler/icons-react";
+import { ActionIcon, Button, Group, Menu, Skeleton, Stack, Switch, Text } from "@mantine/core";
+import { IconCopy, IconDotsVertical, IconPencil, IconPlus, IconTestPipe, IconTrash } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
@@ -8,6 +8,7 @@ import { configQuery } from "~/api/queries";
 import type { Subscription } from "~/api/types";
 import { DataTable, type Column } from "~/components/DataTable";
 import { EmptyState } from "~/components/EmptyState";
+import { SearchField } from "~/components/filters";
 import { LinkAnchor, LinkButton } from "~/components/links";
 import { TimeAgo } from "~/components/TimeAgo";
 import { useRate } from "~/components/useRate";
@@ -53,16 +54,7 @@ export function SubscriptionsTab() {
   return (
     <Stack gap="sm">
       <Group justify="space-between" align="flex-end">
-        <TextInput
-          aria-label="Search subscriptions"
-          placeholder="Search by name, topic or description"
-          leftSection={<IconSearch size={16} aria-hidden />}
-          value={search.q ?? ""}
-          onChange={(event) => { change({ q: event.currentTarget.value }); }}
-          rightSection={search.q ? <CloseButton size="sm" aria-label="Clear the search" onClick={() => { change({ q: "" }); }} /> : null}
-          flex="1 1 14rem"
-          maw="28rem"
-        />
+        <SearchField what="subscriptions" by="name, topic or description" value={search.q} onChange={(q) => { change({ q }); }} />
         {may ? (
           <Group gap="xs">
             <LinkButton variant="default" to="/products/$productId/subscriptions/try" params={{ productId }} leftSection={<IconTestPipe size={16} aria-hidden />}>Try a message</LinkButton>
