@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from . import chain, consume, dashboard, rest
+from . import chain, consume, dashboard, events, rest
 from .figures import Figure, table
 from .servers import serve
 
@@ -37,6 +37,7 @@ async def _measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         async with serve(Path(directory)) as servers:
             figures = [*await chain.measure(servers), *await rest.measure(servers)]
+            figures += await events.measure(servers)
             figures += await dashboard.measure(servers)
     # Without PostgreSQL and the services beside it.
     return [*figures, *await consume.measure()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import statistics
 from typing import TYPE_CHECKING, Any, cast
 
 import nats
@@ -13,7 +12,7 @@ from playwright.async_api import async_playwright
 from mqtt_shared.messages import InstanceCounts, ProductStatus, StatusChanged, encode
 from mqtt_shared.subjects import Subjects
 
-from .figures import Figure, ratio_figure
+from .figures import Figure, limit_figure, ratio_figure
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -115,8 +114,8 @@ async def _loads(page: Page, browser: Browser, servers: Servers) -> list[Figure]
         sizes.append(await fresh.evaluate(_LOADED))
         await fresh.context.close()
     return [
-        _limited("Dashboard: script of the first load", sizes, _FIRST_LOAD_KIB, "KiB"),
-        _limited("Dashboard: 1,000 products shown after", seconds, _INTERACTIVE_SECONDS, "s"),
+        limit_figure("Dashboard: script of the first load", sizes, _FIRST_LOAD_KIB, "KiB"),
+        limit_figure("Dashboard: 1,000 products shown after", seconds, _INTERACTIVE_SECONDS, "s"),
     ]
 
 
@@ -133,7 +132,9 @@ async def _events(page: Page, servers: Servers, product_id: int) -> Figure:
         )
         await page.wait_for_function(f"() => window.painted.length > {number}")
     await client.close()
-    return _limited("Dashboard: event to paint", await page.evaluate("() => window.painted"), _PAINT_MS, "ms")
+    return limit_figure(
+        "Dashboard: event to paint", await page.evaluate("() => window.painted"), _PAINT_MS, "ms"
+    )
 
 
 async def _scrolling(page: Page, servers: Servers) -> Figure:
@@ -147,17 +148,3 @@ async def _scrolling(page: Page, servers: Servers) -> Figure:
             await shown.bring_to_front()
             rates.append(await shown.evaluate(_SCROLL))
     return ratio_figure("Dashboard: scrolling 1,000 rows", ours, floor, unit="frames/s", at_least=0.95)
-
-
-def _limited(name: str, values: list[float], limit: float, unit: str) -> Figure:
-    figure = ratio_figure(name, values, [limit] * len(values), unit=unit, at_most=1.0)
-    middle = statistics.median(values)
-    return Figure(
-        name=name,
-        ours=f"{middle:.3g} {unit}",
-        floor=f"limit {limit:g} {unit}",
-        ratio=middle / limit,
-        spread=figure.spread,
-        goal=figure.goal,
-        reached=middle <= limit,
-    )

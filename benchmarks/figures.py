@@ -10,7 +10,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Figure", "percentile", "table"]
+__all__ = ["Figure", "limit_figure", "percentile", "ratio_figure", "table"]
 
 
 class Figure(Struct, frozen=True, kw_only=True):
@@ -51,6 +51,20 @@ def ratio_figure(
         spread=(min(pairs), max(pairs)),
         goal=f">= {at_least}" if at_least else f"<= {at_most}",
         reached=ratio >= at_least if at_least else ratio <= at_most,
+    )
+
+
+def limit_figure(name: str, values: Sequence[float], limit: float, unit: str) -> Figure:
+    """The median of the rounds beside a limit that they must stay below."""
+    middle = statistics.median(values)
+    return Figure(
+        name=name,
+        ours=f"{middle:.3g} {unit}",
+        floor=f"limit {limit:g} {unit}",
+        ratio=middle / limit,
+        spread=(min(values) / limit, max(values) / limit),
+        goal="<= 1.0",
+        reached=middle <= limit,
     )
 
 

@@ -24,7 +24,7 @@ from mqtt_shared.sealing import new_key
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-__all__ = ["Servers", "serve"]
+__all__ = ["Servers", "collector", "serve"]
 
 
 class Servers(Struct, kw_only=True):
@@ -113,6 +113,21 @@ async def _services(
         await _ready(servers.api_port, "/readyz")
         await _ready(servers.bare_port, "/read/1")
         yield servers
+
+
+@contextlib.asynccontextmanager
+async def collector(servers: Servers) -> AsyncGenerator[None]:
+    """A status-collector with its usual settings."""
+    port = free_port()
+    environment = {
+        "DATABASE_URL": servers.database_url,
+        "NATS_URL": servers.nats_url,
+        "HTTP_PORT": str(port),
+        "LOG_LEVEL": "warning",
+    }
+    async with _process(servers.directory, "status_collector", environment):
+        await _ready(port, "/readyz")
+        yield
 
 
 @contextlib.asynccontextmanager
