@@ -156,6 +156,8 @@ class Secret(Struct, frozen=True, kw_only=True):
     name: str
     created_at: datetime
     updated_at: datetime
+    used_by: list[str] = field(default_factory=list[str])
+    """Subscriptions, on or off, whose actions refer to it."""
 
 
 class ConfigAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .state import Desired, Item
 
-__all__ = ["references", "used_secrets"]
+__all__ = ["references", "used_secrets", "users"]
 
 
 def references(items: Sequence[Item]) -> Iterator[tuple[Item, int, str]]:
@@ -20,6 +20,14 @@ def references(items: Sequence[Item]) -> Iterator[tuple[Item, int, str]]:
         for index, action in enumerate(item.actions):
             for name in sorted(secret_names(action.get("config"))):
                 yield item, index, name
+
+
+def users(items: Sequence[Item]) -> dict[str, list[str]]:
+    """By secret: the names of the subscriptions whose actions refer to it."""
+    found: dict[str, dict[str, None]] = {}
+    for item, _, name in references(items):
+        found.setdefault(name, {})[item.name] = None
+    return {name: list(names) for name, names in found.items()}
 
 
 def used_secrets(wanted: Desired) -> dict[str, str]:

@@ -507,9 +507,9 @@ def status_answer(row: StatusRow | None) -> messages.ProductStatus | None:
     return messages.ProductStatus(**fields, instances=row.counts())
 
 
-def secret_answer(name: str, secret: NamedSecret) -> Secret:
+def secret_answer(name: str, secret: NamedSecret, used_by: list[str]) -> Secret:
     """The secret as clients see it."""
-    return Secret(name=name, created_at=secret.created_at, updated_at=secret.updated_at)
+    return Secret(name=name, created_at=secret.created_at, updated_at=secret.updated_at, used_by=used_by)
 
 
 def _stats(row: SubscriptionRow) -> Stats:

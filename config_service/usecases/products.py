@@ -211,6 +211,7 @@ class Products(Base):
             ):
                 log.info("product key renewed", product_id=product_id, by=write.actor)
                 self._publisher.wake(product_id)
+                await self._tell(product_id, old.name, "updated")
                 return key
         raise UnavailableError("the product (others keep changing it)")
 
@@ -228,6 +229,7 @@ class Products(Base):
             ):
                 log.info("previous product key ended", product_id=product_id, by=write.actor)
                 self._publisher.wake(product_id)
+                await self._tell(product_id, old.name, "updated")
                 return
 
     async def _tell(

@@ -8,18 +8,17 @@ import msgspec
 from msgspec import structs
 
 from ..core.errors import Fault, InvalidInputError, NotFoundError, SecretInUseError, UnavailableError
-from ..core.model import Change, Page, Secret
-from ..core.references import references
+from ..core.model import Change, Page, Secret, Write
+from ..core.references import users
 from ..core.state import Desired, NamedSecret, State, secret_answer
 from ..store import MovedError
 from ..vault import named_secret
-from .base import Base, Outcome, no_product, page, secret_changes
+from .base import Base, Outcome, page, secret_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.inputs import SecretInput
-    from ..core.model import Write
 
 __all__ = ["Secrets"]
 
@@ -32,10 +31,14 @@ class Secrets(Base):
 
     async def list_secrets(self, product_id: int, limit: int, cursor: str | None) -> Page[Secret]:
         """One page in order of name."""
-        rows = await self._store.one("list_secrets", list[Secret], product_id, cursor or "", limit + 1)
-        if rows is None:
-            raise no_product(product_id)
-        return page(rows, limit, lambda secret: secret.name)
+        wanted = (await self._state(product_id, Write(actor="list"))).desired()
+        used_by = users(wanted.subscriptions)
+        found = [
+            secret_answer(name, secret, used_by.get(name, []))
+            for name, secret in sorted(wanted.secrets.items())
+            if name > (cursor or "")
+        ]
+        return page(found[: limit + 1], limit, lambda secret: secret.name)
 
     async def put_secret(self, product_id: int, name: str, new: SecretInput, write: Write) -> Change[Secret]:
         """Create a secret or change its value: a new revision, where the product has a configuration.
@@ -59,7 +62,10 @@ class Secrets(Base):
             return structs.replace(before, secrets=before.secrets | {name: made})
 
         outcome = await self._change_secrets(product_id, write, "put_secret", compute)
-        return outcome.as_change(secret_answer(name, outcome.after.secrets[name]))
+        after = outcome.after
+        return outcome.as_change(
+            secret_answer(name, after.secrets[name], users(after.subscriptions).get(name, []))
+        )
 
     async def delete_secret(self, product_id: int, name: str, write: Write) -> Change[None]:
         """Remove a secret.
@@ -72,9 +78,8 @@ class Secrets(Base):
         def compute(_: State, before: Desired) -> Desired:
             if name not in before.secrets:
                 raise NotFoundError(f"product {product_id} has no secret {name}")
-            users = [item.name for item, _, used in references(before.subscriptions) if used == name]
-            if users:
-                raise SecretInUseError(name, dict.fromkeys(users))
+            if used_by := users(before.subscriptions).get(name):
+                raise SecretInUseError(name, used_by)
             kept = {other: secret for other, secret in before.secrets.items() if other != name}
             return structs.replace(before, secrets=kept)
 

@@ -294,7 +294,7 @@ class StatusChanged(Struct, frozen=True, kw_only=True):
 
 
 class ProductChanged(Struct, frozen=True, kw_only=True):
-    """A product was created, updated (name, description or variables) or deleted.
+    """A product was created, updated (name, description, variables or key) or deleted.
 
     Not repeated: who has been away reads the products anew.
     """

@@ -132,6 +132,10 @@ async def test_changes_come_in_order(api: Api, collector: Any) -> None:
         assert await seen.until("rollout")
         await api.json("PATCH", f"/products/{product}", {"variables": {"application_id": "a"}})
         assert (await seen.until("product"))["action"] == "updated"
+        await api.json("POST", f"/products/{product}/product-key", status=201)
+        assert (await seen.until("product"))["action"] == "updated"
+        await api.call("DELETE", f"/products/{product}/product-key/previous")
+        assert (await seen.until("product"))["action"] == "updated"
         await api.json("DELETE", f"/products/{product}/mqtt-config")
         assert (await seen.until("config", lambda data: data["revision"] == 3))["action"] == "delete_config"
         await api.call("DELETE", f"/products/{product}")

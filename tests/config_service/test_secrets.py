@@ -72,7 +72,7 @@ async def test_a_secret_lives_and_dies(api: Api, chosen: ServeSettings) -> None:
     # Before there is a configuration.
     made = await api.json("PUT", f"{path}/orders_token", {"value": VALUE})
     assert (made["revision"], made["secret"]["name"]) == (None, "orders_token")
-    assert set(made["secret"]) == {"name", "created_at", "updated_at"}
+    assert set(made["secret"]) == {"name", "created_at", "updated_at", "used_by"}
     assert (await api.json("PUT", config, CONFIG))["revision"] == 1
     answer = await api.json(
         "POST", f"{config}/subscriptions", {"name": "a", "actions": [webhook("orders_token")]}, 201
@@ -98,9 +98,9 @@ async def test_a_secret_lives_and_dies(api: Api, chosen: ServeSettings) -> None:
     await api.json("PUT", f"{path}/other", {"value": "made-up"})
     assert set((await snapshot(chosen, product, 4)).secrets.named) == {"orders_token"}
     listed = await api.json("GET", f"{path}?limit=1")
-    assert [secret["name"] for secret in listed["secrets"]] == ["orders_token"]
+    assert [(secret["name"], secret["used_by"]) for secret in listed["secrets"]] == [("orders_token", ["a"])]
     rest = await api.json("GET", f"{path}?cursor={listed['next_cursor']}")
-    assert [secret["name"] for secret in rest["secrets"]] == ["other"]
+    assert [(secret["name"], secret["used_by"]) for secret in rest["secrets"]] == [("other", [])]
 
     # One in use stays.
     problem = await api.json("DELETE", f"{path}/orders_token", status=409)
