@@ -117,7 +117,43 @@ const revision = createRoute({
   component: lazyRouteComponent(() => import("./pages/product/advanced/RevisionPage"), "RevisionPage"),
 });
 
-const advancedSections = [advancedIndex, instances.addChildren([instance]), history, revision];
+const transfer = createRoute({
+  getParentRoute: () => advanced,
+  path: "/transfer",
+  component: lazyRouteComponent(() => import("./pages/product/advanced/TransferSection"), "TransferSection"),
+});
+
+const variables = createRoute({
+  getParentRoute: () => advanced,
+  path: "/variables",
+  component: lazyRouteComponent(() => import("./pages/product/advanced/VariablesSection"), "VariablesSection"),
+});
+
+const secrets = createRoute({
+  getParentRoute: () => advanced,
+  path: "/secrets",
+  component: lazyRouteComponent(() => import("./pages/product/advanced/SecretsSection"), "SecretsSection"),
+});
+
+const key = createRoute({
+  getParentRoute: () => advanced,
+  path: "/key",
+  component: lazyRouteComponent(() => import("./pages/product/advanced/KeySection"), "KeySection"),
+});
+
+const danger = createRoute({
+  getParentRoute: () => advanced,
+  path: "/danger",
+  component: lazyRouteComponent(() => import("./pages/product/advanced/DangerSection"), "DangerSection"),
+});
+
+const advancedSections = [advancedIndex, instances.addChildren([instance]), history, revision, transfer, variables, secrets, key, danger];
+
+const tokens = createRoute({
+  getParentRoute: () => root,
+  path: "/tokens",
+  component: lazyRouteComponent(() => import("./pages/tokens/TokensPage"), "TokensPage"),
+});
 
 function wholeNumber(text: string): number {
   // Not a number: no product has the id 0.
@@ -130,6 +166,7 @@ export const router = createRouter({
     product.addChildren([
       productIndex, broker, subscriptions, newSubscription, tryMessage, subscription, activity, advanced.addChildren(advancedSections),
     ]),
+    tokens,
   ]),
   defaultPreload: "intent",
   scrollRestoration: true,

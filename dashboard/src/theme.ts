@@ -18,7 +18,10 @@ export const theme = createTheme({
     Tooltip: { defaultProps: { withArrow: true, multiline: true, maw: 360, events: { hover: true, focus: true, touch: true } } },
     // The words of a tinted box in the colour of text: the tint alone has too little contrast.
     Alert: { styles: { title: { color: "var(--mantine-color-text)" } } },
-    Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
+    Notification: {
+      defaultProps: { closeButtonProps: { "aria-label": "Close" } },
+      styles: { description: { color: "var(--mantine-color-dimmed)" } },
+    },
     // A dialog has no banner.
     ModalHeader: { defaultProps: { role: "presentation" } },
     DrawerHeader: { defaultProps: { role: "presentation" } },
@@ -37,6 +40,7 @@ export const variables: CSSVariablesResolver = (from) => ({
     "--app-surface": "#ffffff",
     "--app-border": from.colors.gray[3],
     "--app-hover": "#eef3f9",
+    "--code-bg": "#e9edf2",
     "--app-good": "#18723a",
     "--app-warn": "#8f4700",
     "--app-bad": "#b3261e",

@@ -41,6 +41,11 @@ export function words(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Where in a document something stands; positions in lists are counted from one. */
+export function placeWords(loc: readonly (string | number)[]): string {
+  return loc.map((each) => (typeof each === "number" ? each + 1 : each)).join(" › ");
+}
+
 /**
  * Errors by field: `{"broker.port": "..."}`. `under` is taken off the front of each path, `body` always.
  * A fault of no field in `known` stands under "", to be shown above the form.

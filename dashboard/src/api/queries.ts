@@ -4,7 +4,7 @@ import { queryOptions } from "@tanstack/react-query";
 
 import { ApiError } from "./problem";
 import { api, need } from "./client";
-import type { FleetProduct, Instance, Session } from "./types";
+import type { ApiToken, FleetProduct, Instance, Session } from "./types";
 
 export const keys = {
   session: ["session"] as const,
@@ -24,6 +24,9 @@ export const keys = {
 
 const PAGE = 1000;
 const INSTANCES_PAGE = 200;
+const TOKENS_PAGE = 200;
+/** A product has no more than 100. */
+const MOST_SECRETS = 200;
 
 export const sessionQuery = queryOptions({
   queryKey: keys.session,
@@ -74,6 +77,29 @@ export const rolloutQuery = (id: number) =>
     queryFn: () => need(api.GET("/api/v1/products/{product_id}/mqtt-config/rollout", { params: { path: { product_id: id } } })),
   });
 
+/** The named secrets of a product, without their values. */
+export const secretsQuery = (id: number) =>
+  queryOptions({
+    queryKey: keys.secrets(id),
+    queryFn: async () =>
+      (await need(api.GET("/api/v1/products/{product_id}/secrets", { params: { path: { product_id: id }, query: { limit: MOST_SECRETS } } }))).secrets,
+  });
+
+/** All bearer tokens, without the tokens themselves. */
+export const tokensQuery = queryOptions({
+  queryKey: keys.tokens,
+  queryFn: async (): Promise<ApiToken[]> => {
+    const found: ApiToken[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await need(api.GET("/api/v1/tokens", { params: { query: { limit: TOKENS_PAGE, ...(cursor ? { cursor } : {}) } } }));
+      found.push(...page.tokens);
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor);
+    return found;
+  },
+});
+
 /** Each instance as last heard of. */
 export const instancesQuery = (id: number) =>
   queryOptions({
@@ -99,10 +125,3 @@ export const actionTypesQuery = queryOptions({
   queryKey: ["action-types"],
   queryFn: async () => (await need(api.GET("/api/v1/action-types"))).action_types,
 });
-
-/** The names of a product's secrets; their values are never told. */
-export const secretsQuery = (id: number) =>
-  queryOptions({
-    queryKey: [...keys.product(id), "secrets"] as const,
-    queryFn: async () => (await need(api.GET("/api/v1/products/{product_id}/secrets", { params: { path: { product_id: id } } }))).secrets,
-  });

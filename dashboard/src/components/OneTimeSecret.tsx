@@ -9,7 +9,7 @@ export function OneTimeSecret({ secret, children }: { secret: string; children: 
         <Text size="sm">{children}</Text>
       </Alert>
       <Group gap="xs" wrap="nowrap">
-        <Code block flex={1} tabIndex={0} aria-label="Secret">{secret}</Code>
+        <Code block flex={1} tabIndex={0} aria-label="Secret" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>{secret}</Code>
         <CopyButton value={secret}>
           {({ copied, copy }) => (
             <Button variant="default" onClick={copy} leftSection={copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}>

@@ -18,6 +18,12 @@ export function useMay(least: Role): boolean {
   return allows(useQuery(sessionQuery).data?.role, least);
 }
 
+/** May who has signed in see and make tokens? */
+export function useMayTokens(): boolean {
+  const session = useQuery(sessionQuery).data;
+  return allows(session?.role, "administrator") && session?.product_ids === null;
+}
+
 export function useSignIn() {
   const client = useQueryClient();
   return useMutation({

@@ -4,9 +4,10 @@ import { Link, Outlet } from "@tanstack/react-router";
 
 import { sessionQuery } from "~/api/queries";
 import { words } from "~/api/problem";
+import { LinkAnchor } from "~/components/links";
 import { LiveProvider } from "~/live/LiveProvider";
 import { SignInPage } from "~/session/SignInPage";
-import { useSignOut } from "~/session/session";
+import { useMayTokens, useSignOut } from "~/session/session";
 
 import { StaleBanner } from "./StaleBanner";
 import { ThemeSwitch } from "./ThemeSwitch";
@@ -15,6 +16,7 @@ import classes from "./Shell.module.css";
 export function Shell() {
   const session = useQuery(sessionQuery);
   const signOut = useSignOut();
+  const mayTokens = useMayTokens();
   if (session.isPending) return <Skeleton m="md" h={40} aria-label="Loading" />;
   if (session.data === undefined) {
     return (
@@ -34,6 +36,7 @@ export function Shell() {
           <span>MQTT control plane</span>
         </Link>
         <Group gap="xs" wrap="nowrap">
+          {mayTokens ? <LinkAnchor to="/tokens" size="sm" c="inherit">Tokens</LinkAnchor> : null}
           <Text size="sm" className={classes.who} title={`${session.data.name}, ${session.data.role}`}>
             {session.data.name === session.data.role ? session.data.name : `${session.data.name} · ${session.data.role}`}
           </Text>

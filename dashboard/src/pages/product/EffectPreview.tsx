@@ -1,5 +1,6 @@
 import { Alert, Code, List, Stack, Text } from "@mantine/core";
 
+import { placeWords } from "~/api/problem";
 import type { Effect, Warn } from "~/api/types";
 
 import { effectWords } from "./rollout";
@@ -35,7 +36,7 @@ export function Warnings({ warnings }: { warnings: readonly Warn[] }) {
   return (
     <Alert color="orange" title={warnings.length === 1 ? "One thing to know" : `${warnings.length} things to know`}>
       <List size="sm">
-        {warnings.map((each, index) => <List.Item key={index}>{each.loc.slice(1).join(" › ")}: {each.msg}</List.Item>)}
+        {warnings.map((each, index) => <List.Item key={index}>{placeWords(each.loc.slice(1))}: {each.msg}</List.Item>)}
       </List>
     </Alert>
   );

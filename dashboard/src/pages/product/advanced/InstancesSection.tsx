@@ -49,7 +49,8 @@ export function InstancesSection() {
       {instances.isPending ? <Skeleton h={240} radius="md" aria-label="Loading" /> : null}
       {all?.length === 0 ? (
         <EmptyState title="No instance has reported yet">
-          Start one with <Code>PRODUCT_ID={productId}</Code> and the product key. It stands here from its first heartbeat on.
+          Start one with <Code>PRODUCT_ID={productId}</Code> and the{" "}
+          <LinkAnchor inherit underline="always" to="/products/$productId/advanced/key" params={{ productId }}>product key</LinkAnchor>. It stands here from its first heartbeat on.
         </EmptyState>
       ) : null}
       {all && all.length > 0 ? <Filter search={search} onChange={change} /> : null}
