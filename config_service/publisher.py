@@ -25,7 +25,7 @@ from mqtt_shared.logs import get_logger
 from .core import snapshots
 from .core.errors import UnavailableError
 from .core.publication import Fresh, Publication, Sealed
-from .grouping import Grouping
+from .marks import Marks
 from .sealer import seal_fresh, seal_rows
 from .store import MovedError
 from .vault import WrongKeyError
@@ -267,8 +267,7 @@ class Publisher:
         self._stuck = set[int]()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._on_change = on_change
-
-        self._mark = Grouping("mark-published", self._mark_all, at_once=1)
+        self._marks = Marks(store, background, on_marked=self._marked)
 
     @property
     def most_bytes(self) -> int:
@@ -303,7 +302,7 @@ class Publisher:
             self._running.discard(product_id)
 
     async def publish(self, product_id: int, ready: Fresh | None = None, *, again: bool = False) -> bool:
-        """Make the key right. False when a server is away: the reconciler tries again.
+        """Make the key right, and mark it soon. False when a server is away: the reconciler tries again.
 
         again: put it also when it is right, so that every instance gets it once more.
         """
@@ -344,7 +343,7 @@ class Publisher:
         if sealed is None:
             return
         if not again and _is_right(found.payload, sealed):
-            await self._published(sealed, found.sequence)
+            self._published(sealed, found.sequence)
         else:
             await self._put(sealed, found.sequence)
 
@@ -364,23 +363,15 @@ class Publisher:
             if error.err_code == _WRONG_LAST_SEQUENCE:
                 raise MovedError from error
             raise
-        await self._published(sealed, ack.seq)
+        self._published(sealed, ack.seq)
 
-    async def _published(self, sealed: Sealed, sequence: int) -> None:
+    def _published(self, sealed: Sealed, sequence: int) -> None:
         self._known[sealed.product_id] = (sequence, sealed.revision)
-        await self._mark(sealed)
-        self._link.notify(sealed.product_id)
-        self._on_change(sealed.product_id)
+        self._marks.note(sealed)
 
-    async def _mark_all(self, published: list[Sealed]) -> list[None]:
-        await self._store.value(
-            "mark_published",
-            [sealed.product_id for sealed in published],
-            [sealed.revision for sealed in published],
-            [sealed.key_id for sealed in published],
-            [sealed.previous_key_id for sealed in published],
-        )
-        return [None] * len(published)
+    def _marked(self, product_id: int) -> None:
+        self._link.notify(product_id)
+        self._on_change(product_id)
 
     async def _last(self, product_id: int) -> _Found:
         subjects = self._link.subjects

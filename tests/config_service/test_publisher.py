@@ -10,12 +10,14 @@ import pytest
 from msgspec import structs
 
 from config_service.backend import open_backend
+from config_service.background import Background
 from config_service.core import snapshots
 from config_service.core.errors import UnavailableError
 from config_service.core.inputs import BrokerInput, ConfigInput, ProductInput, SubscriptionInput
 from config_service.core.model import Write
-from config_service.core.publication import Fresh, Publication
+from config_service.core.publication import Fresh, Publication, Sealed
 from config_service.core.state import stored
+from config_service.marks import Marks
 from config_service.reconciler import Offers
 from mqtt_shared import bus, messages, sealing
 from tests.support.servers import execute, fetch_value
@@ -174,6 +176,35 @@ async def test_a_crash_between_commit_and_publish(
     assert (await product.revision(), await product.published()) == (1, 1)
     async with open_backend(backend_settings):
         await product.reaches(2)
+
+
+async def test_a_mark_that_got_lost(product: Product, nats: Any) -> None:
+    """The bucket has it and PostgreSQL does not know: it is noted, and not put once more."""
+    await asyncio.sleep(0.3)  # the publisher looks once more at what it heard
+    heard = await nats.subscribe(product.subjects.config(product.id))
+    await nats.flush()
+    execute(product.settings.database_url, "update mqtt_configs set published_revision = 0")
+    await product.reaches(1)
+    with pytest.raises(TimeoutError):
+        await heard.next_msg(timeout=0.3)
+
+
+async def test_a_mark_is_not_taken_back_by_an_older_one(backend: Backend, product: Product) -> None:
+    await backend.usecases.put_config(product.id, _config("b.example.com"), WRITE)
+    await product.reaches(2)
+    key_id = sealing.key_id(product.key)
+    old, new = (
+        Sealed(product_id=product.id, revision=revision, payload=b"", key_id=key_id) for revision in (1, 2)
+    )
+    await backend.background.close()  # no reconciler
+    execute(product.settings.database_url, "update mqtt_configs set published_revision = 0")
+    background, marked = Background(), asyncio.Event()
+    marks = Marks(backend.store, background, on_marked=lambda _: marked.set())
+    marks.note(new)
+    marks.note(old)
+    await asyncio.wait_for(marked.wait(), 5)
+    assert await product.published() == 2
+    await background.close()
 
 
 async def test_nats_away_and_back(backend_settings: BackendSettings, own_nats: Nats) -> None:
