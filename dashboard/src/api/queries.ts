@@ -85,9 +85,10 @@ export const secretsQuery = (id: number) =>
       (await need(api.GET("/api/v1/products/{product_id}/secrets", { params: { path: { product_id: id }, query: { limit: MOST_SECRETS } } }))).secrets,
   });
 
-/** All bearer tokens, without the tokens themselves. */
+/** All bearer tokens, without the tokens themselves. No event tells of their use: read anew whenever they are shown. */
 export const tokensQuery = queryOptions({
   queryKey: keys.tokens,
+  staleTime: 0,
   queryFn: async (): Promise<ApiToken[]> => {
     const found: ApiToken[] = [];
     let cursor: string | undefined;

@@ -3,13 +3,13 @@
 import { Breadcrumbs, Stack, Tabs, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
-import { useEffect } from "react";
 
 import { ApiError } from "~/api/problem";
 import { configQuery, productQuery, rolloutQuery } from "~/api/queries";
 import { EmptyState } from "~/components/EmptyState";
 import { Failure } from "~/components/Failure";
 import { LinkAnchor, LinkButton } from "~/components/links";
+import { useTitle } from "~/components/useTitle";
 
 import { ProductHeader } from "./ProductHeader";
 
@@ -36,12 +36,7 @@ export function ProductLayout() {
   const pathname = useLocation({ select: (at) => at.pathname });
   const tab = pathname.split("/")[3] ?? "broker";
   const name = product.data?.name;
-  useEffect(() => {
-    document.title = name ? `${name} · MQTT control plane` : "MQTT control plane";
-    return () => {
-      document.title = "MQTT control plane";
-    };
-  }, [name]);
+  useTitle(name);
 
   if (product.error instanceof ApiError && [403, 404, 422].includes(product.error.status)) {
     return (

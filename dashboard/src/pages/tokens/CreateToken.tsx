@@ -14,7 +14,7 @@ import { expiryOf, LIFETIMES, type Lifetime } from "./expiry";
 const ROLES: { value: Role; label: string }[] = [
   { value: "viewer", label: "Viewer: sees everything but secrets" },
   { value: "operator", label: "Operator: changes configurations too" },
-  { value: "administrator", label: "Administrator: product keys, deletion and tokens too" },
+  { value: "administrator", label: "Administrator: product keys and deletion too; for all products also tokens" },
 ];
 const FIELDS = ["name", "role", "products", "at"] as const;
 

@@ -11,6 +11,7 @@ import { Failure } from "~/components/Failure";
 import { LinkButton } from "~/components/links";
 import { Names } from "~/components/Names";
 import { Moment, TimeAgo, useNow } from "~/components/TimeAgo";
+import { useTitle } from "~/components/useTitle";
 import { count } from "~/lib/format";
 import { useMayTokens } from "~/session/session";
 
@@ -19,6 +20,7 @@ import { RevokeToken } from "./RevokeToken";
 
 /** Who may do what: for administrators whose own token is for all products. */
 export function TokensPage() {
+  useTitle("Tokens");
   if (useMayTokens()) return <Tokens />;
   return (
     <EmptyState title="Not for your role" action={<LinkButton to="/">See all products</LinkButton>}>

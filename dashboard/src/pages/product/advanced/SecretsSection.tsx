@@ -29,8 +29,8 @@ export function SecretsSection() {
   const add = mayWrite ? <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => { setStoring(null); }}>New secret…</Button> : null;
   const columns: readonly Column<Secret>[] = [
     { name: "Name", width: "minmax(10rem, 2fr)", narrow: true, line: true, cell: (each) => <Text span inherit fw={600}>{each.name}</Text> },
-    { name: "Stored", width: "minmax(11rem, 1fr)", narrow: true, cell: (each) => <Moment at={each.updated_at} /> },
     { name: "Used by", width: "minmax(10rem, 2fr)", narrow: true, line: true, cell: (each) => <Names names={each.used_by ?? []} none="no action" /> },
+    { name: "Stored", width: "minmax(11rem, 1fr)", narrow: true, cell: (each) => <Moment at={each.updated_at} /> },
     ...(mayWrite ? [{
       name: "Change", width: "6rem", end: true, narrow: true,
       cell: (each: Secret) => (
