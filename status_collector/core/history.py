@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import pairwise
+from operator import sub
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -36,7 +36,8 @@ def minute_of(at: datetime) -> datetime:
 
 def buckets(cumulative: Sequence[int]) -> list[int]:
     """How many fell into each bucket of a cumulative histogram; never less than none."""
-    return [max(0, upper - lower) for lower, upper in pairwise((0, *cumulative))]
+    counts = list(map(sub, cumulative, (0, *cumulative)))
+    return counts if min(counts, default=0) >= 0 else [max(0, count) for count in counts]
 
 
 def happened(before: Instance | None, after: Instance | None) -> list[Happened]:

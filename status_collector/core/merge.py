@@ -7,6 +7,7 @@ what the maximum rises by is added to the totals, in the transaction that stores
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -36,30 +37,30 @@ def merge(
     """
     boots: dict[str, StoredBoot] = {}
     gains: list[Gain] = []
-    counted: Total | None = None
-    current, candidate = instance, None
+    news: list[Heard] = []
     for one in heard if len(heard) == 1 else sorted(heard, key=_boot_id):
-        beat, known = one.heartbeat, stored.get(one.heartbeat.boot_id)
-        boot = merge_boot(known, one)
+        boot_id = one.key.boot_id
+        known = stored.get(boot_id)
+        boot, gain = merge_boot(known, one)
         if boot == known:
             continue
-        boots[beat.boot_id] = boot
-        gain = gained(known.tally if known else NOTHING, boot.tally)
+        boots[boot_id] = boot
         gains.append(gain)
-        counted = add(counted, gain.total) if counted else gain.total
-        if is_news(known, one) and succeeds(current, beat.boot_id, now):
+        if is_news(known, one):
+            news.append(one)
+    counted = gains[0].total if len(gains) == 1 else reduce(add, (gain.total for gain in gains), Total())
+    total = add(instance.total, counted) if instance else counted
+    current, candidate = instance, None
+    for one in news:
+        if succeeds(current, one.key.boot_id, now):
             received_at = now - timedelta(seconds=max(0.0, clock - one.received))
-            current, candidate = as_instance(one, received_at), one
-    counted = counted or Total()
+            current, candidate = as_instance(one, received_at, total), one
     quiet = False
-    if current is not None:
-        total = add(instance.total, counted) if instance else counted
-        current = structs.replace(current, total=total)
-        if instance is not None:
-            same = structs.replace(instance, last_heartbeat_at=current.last_heartbeat_at, total=total)
-            if same == current:
-                # Of equal values the ones that are kept already.
-                current, quiet = same, True
+    if instance is not None and current is not None:
+        same = structs.replace(instance, last_heartbeat_at=current.last_heartbeat_at, total=total)
+        if candidate is None or same == current:
+            # Of equal values the ones that are kept already.
+            current, quiet = same, True
     if instance and current and instance.boot_id != current.boot_id and instance.boot_id in stored:
         # It becomes a former boot: the row of the instance holds the counters of the current one only.
         boots.setdefault(instance.boot_id, stored[instance.boot_id])
@@ -79,14 +80,18 @@ def _boot_id(heard: Heard) -> str:
     return heard.key.boot_id
 
 
-def merge_boot(known: StoredBoot | None, heard: Heard) -> StoredBoot:
-    """The maximum of what is stored and what was heard of one boot."""
+def merge_boot(known: StoredBoot | None, heard: Heard) -> tuple[StoredBoot, Gain]:
+    """The maximum of what is stored and what was heard of one boot, and how much that is more."""
     seq, counted = heard.heartbeat.seq, heard.tally
-    if known is None:
-        return StoredBoot(seq, counted)
-    if not counted.covers(known.tally):
-        counted = highest(known.tally, counted)
-    return StoredBoot(max(known.seq, seq), counted)
+    if known is not None:
+        seq = max(seq, known.seq)
+    before = known.tally if known else NOTHING
+    gain = gained(before, counted)
+    if gain is None:
+        counted = highest(before, counted)
+        gain = gained(before, counted)
+        assert gain is not None
+    return StoredBoot(seq, counted), gain
 
 
 def is_news(known: StoredBoot | None, heard: Heard) -> bool:
@@ -126,7 +131,7 @@ def without(heard: Heard, subscriptions: Iterable[int]) -> Heard:
     return structs.replace(heard, tally=tally(kept))
 
 
-def as_instance(heard: Heard, received_at: datetime) -> Instance:
+def as_instance(heard: Heard, received_at: datetime, total: Total) -> Instance:
     """The state of an instance whose newest heartbeat is `heard`."""
     beat = heard.heartbeat
     return Instance(
@@ -144,4 +149,5 @@ def as_instance(heard: Heard, received_at: datetime) -> Instance:
         applied_digest=beat.applied_digest,
         rejected_revision=beat.rejected.revision if beat.rejected else None,
         rejected_error=beat.rejected.error if beat.rejected else None,
+        total=total,
     )

@@ -43,8 +43,8 @@ _BUCKETS = len(LATENCY_BOUNDS_SECONDS) + 1
 _LANES = 3 + _BUCKETS
 _NO_BUCKETS = [0] * _BUCKETS
 _NARROW, _WIDE = 4, 8
-_FITS_NARROW = 2**31
-_CODES = {_NARROW: "I", _WIDE: "Q"}
+_CODES = {_NARROW: "i", _WIDE: "q"}
+"""Signed, so that the highest bit stays free."""
 _HEAD = struct.Struct("<BH")
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -94,9 +94,7 @@ class Tally(Struct, frozen=True, gc=False):
 
     def covers(self, other: Tally) -> bool:
         """Says this one all that the other says?"""
-        if self.subscriptions == other.subscriptions and self.width == other.width:
-            return _at_least(self.lanes, other.lanes, self.width) and _at_least(self.last, other.last, _WIDE)
-        return self.counters() == highest(self, other).counters()
+        return gained(other, self) is not None
 
 
 class Gain(Struct, frozen=True, gc=False):
@@ -139,25 +137,35 @@ def tally(counters: Mapping[int, Counters]) -> Tally:
         last.append((moment - _BEGINNING) // _MICROSECOND)
         if last[-1] > latest:
             latest, at = last[-1], moment
-    width = _NARROW if max(numbers, default=0) < _FITS_NARROW else _WIDE
+    width, lanes = _packed(numbers)
     return Tally(
         subscriptions,
         width,
-        _numbers(width, len(numbers)).pack(*numbers),
+        lanes,
         _times(len(last)).pack(*last),
         Total(received, executed, failed, at),
     )
 
 
-def gained(before: Tally, after: Tally) -> Gain:
-    """What `after`, which covers `before`, has more."""
+def _packed(numbers: list[int]) -> tuple[int, bytes]:
+    try:
+        return _NARROW, _numbers(_NARROW, len(numbers)).pack(*numbers)
+    except struct.error:
+        return _WIDE, _numbers(_WIDE, len(numbers)).pack(*numbers)
+
+
+def gained(before: Tally, after: Tally) -> Gain | None:
+    """What `after` has more; none when `before` says anything that it does not say."""
     if before.subscriptions != after.subscriptions or before.width != after.width:
         return _gained_by_each(before, after)
+    lanes = _risen(before.lanes, after.lanes, after.width)
+    if lanes is None or _risen(before.last, after.last, _WIDE) is None:
+        return None
     a, b = before.total, after.total
     return Gain(
         after.subscriptions,
         after.width,
-        int.from_bytes(after.lanes, "little") - int.from_bytes(before.lanes, "little"),
+        lanes,
         after.last,
         int.from_bytes(after.last, "little") ^ int.from_bytes(before.last, "little"),
         Total(
@@ -169,12 +177,14 @@ def gained(before: Tally, after: Tally) -> Gain:
     )
 
 
-def _gained_by_each(before: Tally, after: Tally) -> Gain:
-    known = before.counters()
+def _gained_by_each(before: Tally, after: Tally) -> Gain | None:
+    known, counters = before.counters(), after.counters()
+    if before.subscriptions and counters != highest(before, after).counters():
+        return None
     more = tally(
         {
             subscription: _difference(known.get(subscription, Counters()), counted)
-            for subscription, counted in after.counters().items()
+            for subscription, counted in counters.items()
             if counted != known.get(subscription)
         }
     )
@@ -271,6 +281,8 @@ class _Sum:
     def _unpacked(self, lanes: int, count: int) -> list[int]:
         size = 2 * self._width
         data = lanes.to_bytes(count * size, "little")
+        if size == _WIDE:
+            return list(_numbers(_WIDE, count).unpack(data))
         return [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
 
 
@@ -339,12 +351,11 @@ def _load_older(data: bytes) -> Tally:
     )
 
 
-def _at_least(a: bytes, b: bytes, width: int) -> bool:
-    """Is each lane of `a` at least that of `b`? Then no lane borrows its free bit."""
-    if a == b:
-        return True
-    free = _free_bits(width, len(a) // width)
-    return ((int.from_bytes(a, "little") | free) - int.from_bytes(b, "little")) & free == free
+def _risen(before: bytes, after: bytes, width: int) -> int | None:
+    """The difference in each lane; none when one has fallen. The free bits keep lanes from borrowing."""
+    free = _free_bits(width, len(after) // width)
+    rest = (int.from_bytes(after, "little") | free) - int.from_bytes(before, "little")
+    return rest ^ free if rest & free == free else None
 
 
 def _counters(

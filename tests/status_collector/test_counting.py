@@ -65,7 +65,7 @@ class Stored:
         self.total = Total()
 
     def flush(self, heard: Sequence[Heard], now: datetime = NOW, clock: float = 0) -> None:
-        change = merge(KEY, self.instance, self.boots, fold(heard).values(), now, clock)
+        change = merge(KEY, self.instance, self.boots, list(fold(heard).values()), now, clock)
         self.boots |= change.boots
         self.instance = change.after
         self.total = add(self.total, change.total)
@@ -123,7 +123,7 @@ def test_a_batch_that_was_stored_changes_nothing_more(first: list[Heard], second
     stored = Stored()
     stored.flush(first)
     stored.flush(second)
-    change = merge(KEY, stored.instance, stored.boots, fold(first + second).values(), NOW, 0)
+    change = merge(KEY, stored.instance, stored.boots, list(fold(first + second).values()), NOW, 0)
     assert (change.boots, change.gained, change.current, change.after) == ({}, [], None, stored.instance)
 
 
@@ -176,6 +176,7 @@ def test_sums_are_what_adding_one_by_one_gives(pairs: list[tuple[int, Tally, Tal
     for product, before, other in pairs:
         after = highest(before, other)
         gain = gained(before, after)
+        assert gain is not None
         sums.add(product, gain)
         assert gain.total.messages_received == (
             after.total.messages_received - before.total.messages_received
@@ -308,7 +309,7 @@ def test_attention_begins_anew_after_every_gap() -> None:
 
 def instance(**changes: Any) -> Instance:
     """A live, connected instance that has applied revision 7."""
-    plain = as_instance(hear(heartbeat(applied_revision=7, applied_digest="d7"), 0), NOW)
+    plain = as_instance(hear(heartbeat(applied_revision=7, applied_digest="d7"), 0), NOW, Total())
     return structs.replace(plain, **changes)
 
 
