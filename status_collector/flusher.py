@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from functools import reduce
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -96,7 +96,7 @@ class Flusher:
                 return True
             started = time.monotonic()
             try:
-                flushed = await self._apply(sorted(batch.heard.values(), key=lambda heard: heard.key))
+                flushed = await self._apply(sorted(batch.heard.values(), key=attrgetter("key.product_id")))
             except UnavailableError as error:
                 self._buffer.put_back(batch)
                 self._failed(str(error))
@@ -161,10 +161,11 @@ class Flusher:
             gained, in_products = _sums(changes, owners)
             totals = await transaction.add_to_subscriptions(gained)
             recomputed = await recompute(transaction, statuses, changes, now)
+            minute = minute_of(now)
             await transaction.add_to_minutes(
                 [
-                    *_product_minutes(in_products, recomputed, now),
-                    *_subscription_minutes(gained, owners, totals, now),
+                    *_product_minutes(in_products, recomputed, minute),
+                    *_subscription_minutes(gained, owners, totals, minute),
                 ]
             )
             flushed.changed = with_totals(recomputed, totals, owners)
@@ -249,7 +250,7 @@ async def _merged(
     known: Mapping[InstanceKey, Known],
     now: datetime,
 ) -> list[Change]:
-    """The changes of the instances that change, ordered by key."""
+    """The changes of the instances that change."""
     clock = time.monotonic()
     former = await _former(transaction, groups, known)
     changes = (
@@ -308,26 +309,26 @@ def _sums(
 
 
 def _product_minutes(
-    in_products: Mapping[int, Counters], recomputed: Iterable[StatusChanged], now: datetime
+    in_products: Mapping[int, Counters], recomputed: Iterable[StatusChanged], minute: datetime
 ) -> Iterable[Minute]:
     """Of each product that was heard, also when it counted nothing: its instances were connected."""
     for each in recomputed:
         yield Minute(
             product_id=each.product_id,
-            at=minute_of(now),
+            at=minute,
             counted=in_products.get(each.product_id, Counters()),
             connected_instances=each.status.instances.connected if each.status.instances else 0,
         )
 
 
 def _subscription_minutes(
-    gained: Mapping[int, Counters], owners: Mapping[int, int], existing: Collection[int], now: datetime
+    gained: Mapping[int, Counters], owners: Mapping[int, int], existing: Collection[int], minute: datetime
 ) -> Iterable[Minute]:
     for subscription, counted in sorted(gained.items()):
         if subscription in existing:
             yield Minute(
                 product_id=owners[subscription],
                 subscription_id=subscription,
-                at=minute_of(now),
+                at=minute,
                 counted=counted,
             )

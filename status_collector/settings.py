@@ -32,7 +32,7 @@ class CollectorSettings(NatsSettings):
     http_port: int = Field(default=8005, ge=0, le=65535, description="Port for the same; 0 takes a free one.")
     flush_interval_seconds: float = Field(default=0.25, gt=0, le=10, description="Time between two flushes.")
     flush_size: int = Field(
-        default=5_000,
+        default=10_000,
         ge=1,
         le=50_000,
         description="Most boots in one flush; so many waiting begin one at once.",

@@ -71,7 +71,12 @@ class Store:
             max_size=4,
             command_timeout=_COMMAND_TIMEOUT_SECONDS,
             timeout=5,
-            server_settings={"application_name": "status-collector", "timezone": "UTC"},
+            server_settings={
+                "application_name": "status-collector",
+                "timezone": "UTC",
+                # Always by the keys in the arrays, however many: never by reading all instances.
+                "plan_cache_mode": "force_generic_plan",
+            },
         )
         async with pool:
             yield cls(pool)
@@ -219,7 +224,7 @@ class Transaction:
                 anew.append(_instance_row(change.current, key, after, packed))
         await self._many("write_boots", boots, 5)
         await self._many("write_instances", anew, 28)
-        await self._many("beat_instances", beats, 10, whole=(0, 2, 6, 7, 8))
+        await self._many("beat_instances", beats, 10)
         await self._many("count_for_instances", counts, 8)
         return written
 
@@ -229,8 +234,7 @@ class Transaction:
             return {}
         await self._connection.fetch(_FLUSH["lock_subscriptions"], list(gained))
         rows = [(key, *_counts(counted)) for key, counted in sorted(gained.items())]
-        columns = _columns(rows, 5, whole=(0, 1, 2, 3))
-        rows = await self._rows("add_to_subscriptions", *columns)
+        rows = await self._rows("add_to_subscriptions", *_columns(rows, 5))
         return {
             row[0]: SubscriptionTotals(
                 messages_received=row[1],
@@ -255,9 +259,7 @@ class Transaction:
 
     async def add_to_minutes(self, minutes: Iterable[Minute]) -> None:
         """Add to the minutes of locked products."""
-        await self._many(
-            "add_to_minutes", [_minute_row(minute) for minute in minutes], 8, whole=(0, 1, 3, 4, 5, 7)
-        )
+        await self._many("add_to_minutes", [_minute_row(minute) for minute in minutes], 8)
 
     async def products_with_stale(self, listening_since: datetime) -> list[int]:
         """The products that have an instance to be marked."""
@@ -311,26 +313,13 @@ class Transaction:
     async def _rows(self, name: str, *arguments: object) -> list[Any]:
         return cast("list[Any]", await self._connection.fetch(_FLUSH[name], *arguments))
 
-    async def _many(
-        self, name: str, rows: Sequence[tuple[Any, ...]], width: int, whole: Sequence[int] = ()
-    ) -> None:
+    async def _many(self, name: str, rows: Sequence[tuple[Any, ...]], width: int) -> None:
         if rows:
-            await self._connection.execute(_FLUSH[name], *_columns(rows, width, whole))
+            await self._connection.execute(_FLUSH[name], *_columns(rows, width))
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int, whole: Sequence[int] = ()) -> list[Any]:
-    """The columns as lists; the `whole` ones, of numbers, as text that PostgreSQL makes an array of.
-
-    The driver looks at each element of a list whether it is a list too, which takes longer than all the rest.
-    """
-    columns: list[Any] = [[row[i] for row in rows] for i in range(width)]
-    for i in whole:
-        columns[i] = _array(columns[i])
-    return columns
-
-
-def _array(numbers: Iterable[int | None]) -> str:
-    return "{" + ",".join(["NULL" if number is None else str(number) for number in numbers]) + "}"
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [[row[i] for row in rows] for i in range(width)]
 
 
 def _struct(kind: Any, row: Any) -> Any:
@@ -395,7 +384,7 @@ def _minute_row(minute: Minute) -> tuple[Any, ...]:
         counted.messages_received,
         counted.actions_executed,
         counted.actions_failed,
-        _array(buckets(counted.latency)),
+        "{" + ",".join(map(str, buckets(counted.latency))) + "}",
         minute.connected_instances,
     )
 

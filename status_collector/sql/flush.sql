@@ -103,8 +103,8 @@ update mqtt_instances m set
     seq = t.seq, sent_at = t.sent_at, last_heartbeat_at = t.last_heartbeat_at, counters = t.counters,
     messages_received = t.received, actions_executed = t.executed, actions_failed = t.failed,
     last_message_at = t.last_at
-from unnest($1::text::int[], $2::text[], $3::text::bigint[], $4::timestamptz[], $5::timestamptz[], $6::bytea[],
-            $7::text::bigint[], $8::text::bigint[], $9::text::bigint[], $10::timestamptz[])
+from unnest($1::int[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::bytea[], $7::bigint[],
+            $8::bigint[], $9::bigint[], $10::timestamptz[])
     as t(product_id, instance_id, seq, sent_at, last_heartbeat_at, counters, received, executed, failed, last_at)
 where m.product_id = t.product_id and m.instance_id = t.instance_id
 
@@ -129,7 +129,7 @@ update mqtt_subscriptions s set
     actions_executed = s.actions_executed + t.executed,
     actions_failed = s.actions_failed + t.failed,
     last_message_at = greatest(s.last_message_at, t.last_at)
-from unnest($1::text::int[], $2::text::bigint[], $3::text::bigint[], $4::text::bigint[], $5::timestamptz[])
+from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
     as t(id, received, executed, failed, last_at)
 where s.id = t.id
 returning s.id, s.messages_received, s.actions_executed, s.actions_failed, s.last_message_at
@@ -209,8 +209,8 @@ select p, i, k, $6, r, d from unnest($1::int[], $2::text[], $3::text[], $4::bigi
 insert into mqtt_metrics_minute as m (
     product_id, subscription_id, at, received, executed, failed, latency, connected_instances)
 select p, s, a, r, e, f, l::bigint[], c
-from unnest($1::text::int[], $2::text::int[], $3::timestamptz[], $4::text::bigint[], $5::text::bigint[],
-            $6::text::bigint[], $7::text[], $8::text::int[]) as t(p, s, a, r, e, f, l, c)
+from unnest($1::int[], $2::int[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
+            $8::int[]) as t(p, s, a, r, e, f, l, c)
 on conflict (product_id, subscription_id, at) do update set
     received = m.received + excluded.received, executed = m.executed + excluded.executed,
     failed = m.failed + excluded.failed, latency = mqtt_add_counts(m.latency, excluded.latency),
