@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -196,21 +198,21 @@ def _loop_runner(work: Coroutine[Any, Any, T]) -> T:
 async def _run(settings: InstanceSettings) -> None:
     async with ProductInstance(settings) as instance:
         loop = asyncio.get_running_loop()
-
-        def stop() -> None:
-            instance.stop()
-            # Not a timer of the loop: an action may block it.
-            bound = threading.Timer(settings.drain_timeout_seconds + _END_SECONDS, _give_up)
-            bound.daemon = True
-            bound.start()
-
+        signalled = SimpleQueue[int]()
+        arguments = (signalled, settings.drain_timeout_seconds + _END_SECONDS)
+        threading.Thread(target=_bound, args=arguments, name="bound of the stop", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, instance.stop)
+            # This one in place of the loop's own, which does nothing: an action may block the loop.
+            signal.signal(number, lambda number, _: signalled.put(number))
         pauses.freeze_imported()
         await instance.run()
 
 
-def _give_up() -> None:
+def _bound(signalled: SimpleQueue[int], seconds: float) -> None:
+    """End the process so many seconds after the first signal, if it has not ended by then."""
+    signalled.get()
+    time.sleep(seconds)
     click.echo("did not stop in time; what was in flight stays with the broker", err=True)
     os._exit(_STUCK)
 

@@ -389,6 +389,47 @@ async def test_sigterm_finishes_what_is_in_flight(
     assert control.heartbeats[-1].counters["1"].messages_received == 30
 
 
+_BLOCKING = """
+import time
+def register(actions):
+    @actions.action("block")
+    async def block(event, action):
+        print("blocked", flush=True)
+        time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_action_that_blocks_the_loop_does_not_keep_the_command_from_stopping(
+    number: signal.Signals,
+    control: Control,
+    mosquitto: Broker,
+    topic: str,
+    tmp_path: Path,
+    processes: Processes,
+) -> None:
+    (tmp_path / "blocking_actions.py").write_text(_BLOCKING)
+    at = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
+    await control.put(control.snapshot(at, with_actions(sub(f"{topic}/a"), {"type": "block"})))
+    settings = environment(
+        control,
+        tmp_path,
+        "one",
+        ACTIONS="blocking_actions",
+        PYTHONPATH=str(tmp_path),
+        DRAIN_TIMEOUT_SECONDS="0.1",
+    )
+    process = processes.spawn("product_instance", environment=settings)
+    await eventually(lambda: any(h.connected for h in control.heartbeats), timeout=15)
+    async with publisher("127.0.0.1", mosquitto.port) as mqtt:
+        await mqtt.publish(f"{topic}/a", b"", qos=1)
+        await eventually(lambda: "blocked" in process.output())
+    process.signal(number)
+    assert await asyncio.to_thread(process.wait, 20)
+    assert process.returncode == 4
+    assert "did not stop in time" in process.output()
+
+
 async def test_the_command_tells_all_faults_of_its_settings(processes: Processes) -> None:
     process = processes.spawn(
         "product_instance",
