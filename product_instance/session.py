@@ -509,13 +509,15 @@ class Session:
         link.feed.close()
         if accepted and link.persists:
             former = past.granted if past and past.is_at(link.configuration) else {}
+            # Those of an earlier run too: the broker has messages for them.
+            kept = former.keys() | self._earlier.filters.keys()
             with contextlib.suppress(ConnectionLostError):
-                await link.unsubscribe(link.possible - former.keys())
+                await link.unsubscribe(link.possible - kept)
             # The session goes on from here, with all that the attempt took over from its predecessor.
             # A QoS that was asked for may or may not be in force.
             asked = link.configuration.target.filters
             link.granted = {f: qos for f, qos in former.items() if asked.get(f, qos) == qos}
-            link.possible |= former.keys() | (past.possible if past else set())
+            link.possible |= kept | (past.possible if past else set())
             self._past = link
         await link.connection.close()
 

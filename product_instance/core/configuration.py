@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from mqtt_shared import topics
 from mqtt_shared.messages import MalformedMessageError, Rejection, Snapshot, decode
-from mqtt_shared.plan import Target, resolve
+from mqtt_shared.plan import Target, plan, resolve
 from mqtt_shared.sealing import Opened, UnsealError, digest, open_snapshot
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class Configuration(Struct, frozen=True, kw_only=True):
     revision: int | None = None
     digest: str | None = None
     raw: bytes | None = None
+
+    def keeps_the_connection_of(self, other: Configuration) -> bool:
+        """Do both go with one connection to the broker?"""
+        return self.client_id == other.client_id and plan(other.target, self.target).connection == "keep"
 
 
 def compare(known: Configuration | None, found: Configuration) -> Standing:

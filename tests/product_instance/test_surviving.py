@@ -14,10 +14,20 @@ from deploy.local import kept
 from mqtt_shared.messages import Broker as BrokerSettings
 from mqtt_shared.messages import Reconnect, Subscription, Topics, encode
 from product_instance import ProductInstance, StateInUseError
+from tests.shared.dynsec import PASSWORD, USER, dynamic_security
 from tests.support.proxy import TcpProxy
 from tests.support.waiting import eventually
 
-from .conftest import PRODUCT, Control, Impatient, applied, publisher, received, with_actions
+from .conftest import (
+    PRODUCT,
+    Control,
+    Impatient,
+    applied,
+    publisher,
+    received,
+    rejected,
+    with_actions,
+)
 from .test_following import COLLECT, collect, load
 
 if TYPE_CHECKING:
@@ -361,6 +371,51 @@ async def test_what_an_earlier_run_had_subscribed_is_unsubscribed(
         await applied(instance, 3)
         await eventually(lambda: f"\t{topic}/b\n" in unsubscribed())
         assert instance.heartbeat().connected
+
+
+async def test_what_waits_from_an_earlier_run_meets_the_newest_actions(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    """It may be what the earlier run died of."""
+    at = BrokerSettings(host="127.0.0.1", port=mosquitto.port, clean_session=False)
+    settings = control.settings(tmp_path, instance_id=topic)
+    async with ProductInstance(settings) as instance:
+        await control.put(control.snapshot(at, with_actions(sub(f"{topic}/a"), {"type": "deadly"})))
+        await applied(instance, 1)
+    async with publisher("127.0.0.1", mosquitto.port) as mqtt:
+        await mqtt.publish(f"{topic}/a", b"1", qos=1)
+    await control.put(control.snapshot(at, with_actions(sub(f"{topic}/a"), COLLECT)))
+    instance = ProductInstance(settings)
+    seen, deaths = collect(instance), list[object]()
+
+    @instance.action("deadly")
+    async def deadly(event: Any, _action: Any) -> None:
+        deaths.append(event.payload)
+
+    async with instance:
+        await eventually(lambda: received(instance) == 1)
+    assert (seen, deaths) == ([1], [])
+
+
+async def test_a_refused_configuration_leaves_what_an_earlier_run_had_subscribed(
+    control: Control, own_mosquitto: Callable[..., Broker], topic: str, tmp_path: Path
+) -> None:
+    """Some brokers forget what waits for a filter that is unsubscribed; none keeps what comes after it."""
+    broker = own_mosquitto("log_type all", *dynamic_security(tmp_path, [f"{topic}/a"]))
+    at = BrokerSettings(host="127.0.0.1", port=broker.port, clean_session=False, username=USER)
+    settings = control.settings(tmp_path / "state")
+    async with ProductInstance(settings) as instance:
+        await control.put(control.snapshot(at, sub(f"{topic}/a")), password=PASSWORD)
+        await applied(instance, 1)
+    forbidden = Subscription(id=2, name="s2", topic=f"{topic}/b")
+    await control.put(control.snapshot(at, sub(f"{topic}/a"), forbidden), password=PASSWORD)
+    async with ProductInstance(settings) as instance:
+        await rejected(instance, f"{topic}/b")
+        await eventually(lambda: instance.heartbeat().connected)
+        assert instance.heartbeat().applied_revision == 1
+    unsubscribed = broker.process.output().split("Received UNSUBSCRIBE")[1:]
+    assert [f"\t{topic}/b\n" in each for each in unsubscribed] == [True]
+    assert not any(f"\t{topic}/a\n" in each.partition("Sending UNSUBACK")[0] for each in unsubscribed)
 
 
 async def test_sigterm_finishes_what_is_in_flight(
