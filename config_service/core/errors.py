@@ -58,7 +58,7 @@ class SecretInUseError(ServiceError):
     """Actions refer to the secret (409)."""
 
     def __init__(self, name: str, users: Iterable[str]) -> None:
-        super().__init__(f"secret {name} is in use by actions of: {', '.join(users)}: change those first")
+        super().__init__(f"secret {name} is in use by actions of {', '.join(users)}; change those first")
 
 
 class NotConfiguredError(ServiceError):

@@ -34,7 +34,7 @@ async def test_each_instance_tells_how_it_is(desk: Desk, mosquitto: Broker) -> N
     await expect(page.get_by_text("2 instances: 2 connected")).to_be_visible()
     stopping.stop()
     await expect(table.get_by_text("Stopped")).to_be_visible()
-    await look_at(page, "advanced-instances")
+    await look_at(page, "advanced", image=True)
     await page.get_by_label("Search instances").fill("TWO")
     await expect(table.get_by_role("link")).to_have_text(["two"])
     await page.get_by_role("combobox", name="Filter by state").click()

@@ -168,3 +168,22 @@ async def test_a_broken_stream_is_told_and_caught_up(desk: Desk) -> None:
     await desk.system.call("POST", "/products", {"name": "later"})
     await expect(page.get_by_text("Live updates are interrupted")).to_be_hidden()
     await expect(page.get_by_role("link", name="later")).to_be_visible()
+
+
+async def test_what_no_event_tells_is_read_anew_after_a_break(desk: Desk) -> None:
+    product, port = f"/products/{desk.system.product['id']}", desk.system.port
+    page = await desk.sign_in(f"{product}/advanced/secrets")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await expect(page.get_by_role("heading", name="No secret yet")).to_be_visible()
+    desk.system.config_service.kill()
+    # Another replica writes what the page's own will never tell of.
+    await desk.system.start_config_service()
+    await desk.system.call("PATCH", product, {"name": "store"})
+    await desk.system.call("PUT", f"{product}/secrets/orders_token", {"value": "made-up"})
+    asked.clear()
+    await desk.system.start_config_service(HTTP_PORT=str(port))
+    await expect(page.get_by_role("heading", name="store", exact=True)).to_be_visible()
+    await expect(page.get_by_role("table", name="Secrets").get_by_text("orders_token")).to_be_visible()
+    paths = {url.removeprefix(desk.url) for url in asked}
+    assert {f"/api/v1{product}", f"/api/v1{product}/mqtt-config/rollout"} <= paths

@@ -67,7 +67,7 @@ async def test_two_who_change_a_product_choose(desk: Desk, mosquitto: Broker) ->
     await desk.system.call("PATCH", product, {"variables": {"application_id": "theirs", "region": "eu"}})
     await page.get_by_role("button", name="Save…").click()
     dialog = page.get_by_role("dialog", name="Somebody else has saved meanwhile")
-    mine = dialog.get_by_role("row", name="variable application_id")
+    mine = dialog.get_by_role("row", name="Variable application_id")
     await expect(mine).to_contain_text("theirs")
     await look_at(page, "advanced-variables-conflict")
     await dialog.get_by_role("button", name="Go on with this choice").click()
@@ -116,7 +116,9 @@ async def test_a_secret_is_stored_replaced_and_deleted_and_never_shown(desk: Des
     await expect(page.get_by_text("1 secret changes in memory on 1 instance; no reconnect.")).to_be_visible()
     await page.get_by_role("button", name="Delete orders_token").click()
     dialog = page.get_by_role("dialog", name="Delete orders_token?")
-    await expect(dialog.get_by_role("alert")).to_contain_text("is in use by actions of: orders")
+    await expect(dialog.get_by_role("alert")).to_contain_text(
+        "is in use by actions of orders; change those first"
+    )
     await expect(dialog.get_by_role("textbox")).to_have_count(0)
     await look_at(page, "advanced-secret-in-use")
     await dialog.get_by_role("button", name="Close").last.click()

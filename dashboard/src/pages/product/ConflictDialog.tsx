@@ -33,31 +33,29 @@ export function ConflictDialog({ found, labels, revision, onChosen, onDropped, o
           Revision {integer(revision)} was saved while you were editing, so yours is not. {found.length === 0 ? "It says the same as yours." : "Choose what goes on; nothing is saved yet."}
         </Text>
         {found.length > 0 ? (
-          <Table.ScrollContainer minWidth={460}>
-            <Table layout="fixed">
-              <Table.Thead>
-                <Table.Tr><Table.Th>Setting</Table.Th><Table.Th>Yours</Table.Th><Table.Th>Saved</Table.Th><Table.Th>Take</Table.Th></Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {found.map(({ field, mine: my, theirs: their }) => (
-                  <Table.Tr key={field}>
-                    <Table.Th scope="row">{labels[field] ?? field}</Table.Th>
-                    <Table.Td><Version text={my} /></Table.Td>
-                    <Table.Td><Version text={their} /></Table.Td>
-                    <Table.Td>
-                      <SegmentedControl
-                        size="xs"
-                        aria-label={`Version of ${labels[field] ?? field}`}
-                        data={[{ value: "mine", label: "Yours" }, { value: "theirs", label: "Saved" }]}
-                        value={taken.has(field) ? "theirs" : "mine"}
-                        onChange={(value) => { choose(field, value === "theirs"); }}
-                      />
-                    </Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          </Table.ScrollContainer>
+          <Table layout="fixed" className={classes.versions}>
+            <Table.Thead>
+              <Table.Tr><Table.Th>Setting</Table.Th><Table.Th>Yours</Table.Th><Table.Th>Saved</Table.Th><Table.Th>Take</Table.Th></Table.Tr>
+            </Table.Thead>
+            <Table.Tbody>
+              {found.map(({ field, mine: my, theirs: their }) => (
+                <Table.Tr key={field}>
+                  <Table.Th scope="row">{labels[field] ?? field}</Table.Th>
+                  <Table.Td data-label="Yours"><Version text={my} /></Table.Td>
+                  <Table.Td data-label="Saved"><Version text={their} /></Table.Td>
+                  <Table.Td>
+                    <SegmentedControl
+                      size="xs"
+                      aria-label={`Version of ${labels[field] ?? field}`}
+                      data={[{ value: "mine", label: "Yours" }, { value: "theirs", label: "Saved" }]}
+                      value={taken.has(field) ? "theirs" : "mine"}
+                      onChange={(value) => { choose(field, value === "theirs"); }}
+                    />
+                  </Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
         ) : null}
         <Group justify="flex-end">
           <Button variant="default" onClick={() => { onDropped(); }}>Drop mine</Button>

@@ -102,7 +102,7 @@ export function ImportForm({ productId }: { productId: number }) {
         error={mistake ?? (faults.length > 0 ? "It breaks the rules below" : undefined)}
         autosize
         minRows={4}
-        maxRows={18}
+        maxRows={preview ? 6 : 18}
         spellCheck={false}
         classNames={{ input: classes.text ?? "" }}
       />
@@ -124,7 +124,7 @@ export function ImportForm({ productId }: { productId: number }) {
         <div><Button disabled={text.trim() === ""} loading={check.isPending} onClick={() => { start(text); }}>Check</Button></div>
       )}
       {preview ? (
-        <Stack gap="md" role="region" aria-label="What the import would change">
+        <Stack gap="md" role="region" aria-label="What the import would change" ref={intoView} className={classes.preview}>
           <Text size="sm">{check.variables.about}</Text>
           <Text fw={650} role="status">{importWords(preview.parts)}.</Text>
           <EffectPreview effect={preview.after.effect} warnings={preview.after.warnings ?? []} />
@@ -144,6 +144,11 @@ export function ImportForm({ productId }: { productId: number }) {
       ) : null}
     </Stack>
   );
+}
+
+/** It stands below the text, which may fill the page. */
+function intoView(place: HTMLElement | null): void {
+  place?.scrollIntoView({ block: "start" });
 }
 
 function Refusal({ productId, error }: { productId: number; error: unknown }) {

@@ -59,7 +59,7 @@ export function isChange(change: ProductChange): boolean {
   return Object.keys(change).length > 0;
 }
 
-const OF_VARIABLE = "variable ";
+const OF_VARIABLE = "Variable ";
 
 /** One text for each field; a variable that is not there has none. */
 export function flat(form: ProductForm): Record<string, string> {
