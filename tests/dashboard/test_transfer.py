@@ -74,9 +74,9 @@ async def test_an_export_is_what_an_import_takes_back(desk: Desk, mosquitto: Bro
     assert (await desk.system.call("GET", desk.system.path))["revision"] == 4
 
     await preview.get_by_role("button", name="Import", exact=True).click()
-    await expect(page.get_by_text("It is revision 5.")).to_be_visible()
+    await expect(page.get_by_text("Revision 5 is saved")).to_be_visible()
     await expect(page.get_by_label("Or paste its content")).to_have_value("")
-    await expect(page.get_by_text("on the instance")).to_be_visible()
+    await expect(page.get_by_role("region", name="Rollout")).to_contain_text("on the instance")
     config = await desk.system.call("GET", desk.system.path)
     assert [each["name"] for each in config["subscriptions"]] == ["orders"]
     assert config["subscriptions"][0]["description"] == ""
@@ -165,7 +165,7 @@ async def test_a_file_of_before_adds_its_events(desk: Desk, mosquitto: Broker, t
     await expect(added.get_by_role("row", name="Description")).to_contain_text(_HOSTILE)
     await expect(added.get_by_role("row", name="Action 1 › config › to")).to_contain_text("a@example.com")
     await preview.get_by_role("button", name="Import", exact=True).click()
-    await expect(page.get_by_text("It is revision 4.")).to_be_visible()
+    await expect(page.get_by_text("Revision 4 is saved")).to_be_visible()
     config = await desk.system.call("GET", desk.system.path)
     assert [(each["name"], each["enabled"]) for each in config["subscriptions"]] == [
         ("orders", False),
@@ -192,7 +192,7 @@ async def test_an_import_is_for_what_was_shown(desk: Desk, mosquitto: Broker) ->
     await page.get_by_role("button", name="Check again").click()
     await expect(page.get_by_text("1 subscription added, 1 changed; topics changed.")).to_be_visible()
     await write.click()
-    await expect(page.get_by_text("It is revision 3.")).to_be_visible()
+    await expect(page.get_by_text("Revision 3 is saved")).to_be_visible()
 
 
 async def test_what_is_too_large_is_refused_before_it_is_sent(

@@ -8,6 +8,7 @@ import { keys } from "~/api/queries";
 import type { FleetProduct, Role } from "~/api/types";
 import { Failure } from "~/components/Failure";
 import { OneTimeSecret } from "~/components/OneTimeSecret";
+import { focusFirstFault } from "~/lib/focus";
 
 import { expiryOf, LIFETIMES, type Lifetime } from "./expiry";
 
@@ -49,7 +50,10 @@ export function CreateToken({ products, onClose }: { products: readonly FleetPro
         },
       })),
     onSuccess: () => client.invalidateQueries({ queryKey: keys.tokens }),
-    onError: (error) => { form.setErrors(errorsOf(error)); },
+    onError: (error) => {
+      form.setErrors(errorsOf(error));
+      focusFirstFault();
+    },
     // The token is kept nowhere once the dialog is closed.
     gcTime: 0,
   });
@@ -66,7 +70,7 @@ export function CreateToken({ products, onClose }: { products: readonly FleetPro
   const { scope, lifetime } = form.values;
   return (
     <Modal opened onClose={onClose} title="New token" size="lg" closeOnClickOutside={!form.isDirty()}>
-      <form onSubmit={form.onSubmit((values) => { create.mutate(values); })} noValidate>
+      <form onSubmit={form.onSubmit((values) => { create.mutate(values); }, focusFirstFault)} noValidate>
         <Stack>
           <TextInput label="Name" placeholder="deployment" data-autofocus {...form.getInputProps("name")} />
           <Radio.Group label="Role" {...form.getInputProps("role")}>

@@ -1,7 +1,9 @@
-import { Stack, Text } from "@mantine/core";
+import { Button, Stack, Text } from "@mantine/core";
+import { IconMinus, IconPencil, IconPlus } from "@tabler/icons-react";
+import { useState } from "react";
 
 import { ToneBadge } from "~/components/StateBadge";
-import { IconMinus, IconPencil, IconPlus } from "@tabler/icons-react";
+import { integer } from "~/lib/format";
 
 import type { FieldChange, PartChange } from "./changes";
 import classes from "./DiffView.module.css";
@@ -11,6 +13,8 @@ const KINDS = {
   removed: { words: "removed", tone: "bad", icon: IconMinus },
   changed: { words: "changed", tone: "idle", icon: IconPencil },
 } as const;
+/** More take a browser seconds to lay out. */
+const MOST = 100;
 
 interface Props {
   parts: readonly PartChange[];
@@ -21,9 +25,11 @@ interface Props {
 
 /** Two configurations side by side, field by field: only what differs. */
 export function DiffView({ parts, before, after }: Props) {
+  const [all, setAll] = useState(false);
+  const shown = all ? parts : parts.slice(0, MOST);
   return (
     <Stack gap="md">
-      {parts.map((part, index) => {
+      {shown.map((part, index) => {
         const look = KINDS[part.kind];
         return (
           <section key={index} className="surface" aria-label={part.name}>
@@ -44,6 +50,9 @@ export function DiffView({ parts, before, after }: Props) {
           </section>
         );
       })}
+      {shown.length < parts.length ? (
+        <div><Button variant="default" onClick={() => { setAll(true); }}>Show the other {integer(parts.length - shown.length)}</Button></div>
+      ) : null}
     </Stack>
   );
 }

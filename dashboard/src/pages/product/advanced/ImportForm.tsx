@@ -1,5 +1,4 @@
 import { Alert, Anchor, Button, FileButton, Group, List, Stack, Text, Textarea } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { IconUpload } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useRef, useState } from "react";
@@ -14,6 +13,7 @@ import { UnsavedGuard } from "~/components/UnsavedGuard";
 import { integer } from "~/lib/format";
 
 import { EffectPreview } from "../EffectPreview";
+import { RolloutProgress } from "../RolloutProgress";
 import { DiffView } from "./DiffView";
 import classes from "./ImportForm.module.css";
 import { importParts, importWords, MOST_BYTES, placed, readFile, TOO_LARGE, type PlacedFault } from "./transfer";
@@ -26,6 +26,7 @@ export function ImportForm({ productId }: { productId: number }) {
   const [text, setText] = useState("");
   const [mistake, setMistake] = useState<string | null>(null);
   const [faults, setFaults] = useState<PlacedFault[]>([]);
+  const [saved, setSaved] = useState<number | null>(null);
   const area = useRef<HTMLTextAreaElement>(null);
   const resetFile = useRef<() => void>(null);
 
@@ -50,7 +51,7 @@ export function ImportForm({ productId }: { productId: number }) {
     mutationFn: ({ document, base }: { document: Document; base: number | null }) => send(document, base, false),
     onSuccess: ({ revision }) => {
       change("");
-      notifications.show({ color: "green", title: "Imported", message: `It is revision ${integer(revision ?? 0)}.` });
+      setSaved(revision);
       void client.invalidateQueries({ queryKey: keys.product(productId) });
       void client.invalidateQueries({ queryKey: keys.fleet });
     },
@@ -89,6 +90,7 @@ export function ImportForm({ productId }: { productId: number }) {
   return (
     <Stack>
       <UnsavedGuard dirty={text.trim() !== ""} />
+      {saved === null ? null : <RolloutProgress productId={productId} revision={saved} onClose={() => { setSaved(null); }} />}
       <div>
         <FileButton accept="application/json,.json" resetRef={resetFile} onChange={(file) => { if (file) void choose(file); }}>
           {(props) => <Button variant="default" leftSection={<IconUpload size={16} aria-hidden />} {...props}>Choose a file</Button>}

@@ -8,6 +8,7 @@ import { api, need } from "~/api/client";
 import { fieldErrors } from "~/api/problem";
 import { keys } from "~/api/queries";
 import { Failure } from "~/components/Failure";
+import { focusFirstFault } from "~/lib/focus";
 
 import { effectWords } from "../rollout";
 import classes from "./SecretDialog.module.css";
@@ -41,14 +42,17 @@ export function SecretDialog({ productId, name, taken, onClose }: Props) {
       onClose();
       void client.invalidateQueries({ queryKey: keys.product(productId) });
     },
-    onError: (error) => { form.setErrors(fieldErrors(error, ["name", "value"])); },
+    onError: (error) => {
+      form.setErrors(fieldErrors(error, ["name", "value"]));
+      focusFirstFault();
+    },
     // A value is kept nowhere once it was sent.
     gcTime: 0,
   });
   const shownAtField = Object.keys(fieldErrors(put.error, ["name", "value"])).some((each) => each !== "");
   return (
     <Modal opened onClose={onClose} size="lg" closeOnClickOutside={!form.isDirty()} title={name === null ? "New secret" : `Another value of ${name}`}>
-      <form onSubmit={form.onSubmit((values) => { put.mutate(values); })} noValidate autoComplete="off">
+      <form onSubmit={form.onSubmit((values) => { put.mutate(values); }, focusFirstFault)} noValidate autoComplete="off">
         <Stack>
           {name === null ? <TextInput label="Name" placeholder="api_token" data-autofocus {...form.getInputProps("name")} /> : null}
           <Textarea

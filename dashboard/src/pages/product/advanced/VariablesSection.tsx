@@ -11,13 +11,14 @@ import { configQuery, keys, productQuery } from "~/api/queries";
 import type { Product } from "~/api/types";
 import { Failure } from "~/components/Failure";
 import { UnsavedGuard } from "~/components/UnsavedGuard";
+import { focusFirstFault } from "~/lib/focus";
 import { useMay } from "~/session/session";
 
 import { ConflictDialog } from "../ConflictDialog";
 import { differences, type Conflict } from "../conflicts";
 import { EffectPreview } from "../EffectPreview";
 import { useProductId } from "../ProductLayout";
-import { effectWords } from "../rollout";
+import { RolloutProgress } from "../RolloutProgress";
 import { Section } from "./Section";
 import classes from "./VariablesSection.module.css";
 import { changeOf, faultsOf, fieldAt, flat, formOf, isChange, taking, type ProductChange, type ProductForm } from "./variables";
@@ -31,6 +32,9 @@ export function VariablesSection() {
   return <Editor key={productId} product={product} revision={config.revision} />;
 }
 
+/** Begins the key of a row that was added here; no variable has a name like it. */
+const NEW = "new ";
+
 /** What the form was filled with. */
 interface Base {
   revision: number | null;
@@ -41,7 +45,9 @@ function Editor({ product, revision }: { product: Product; revision: number | nu
   const client = useQueryClient();
   const mayWrite = useMay("operator");
   const added = useRef(0);
+  const adding = useRef<HTMLButtonElement>(null);
   const [base, setBase] = useState<Base>(() => ({ revision, form: formOf(product) }));
+  const [saved, setSaved] = useState<number | null>(null);
   const [conflict, setConflict] = useState<{ found: Conflict[]; theirs: Base } | null>(null);
   const form = useForm<ProductForm>({ initialValues: base.form, validate: faultsOf, validateInputOnBlur: true });
   const change = changeOf(base.form, form.values);
@@ -59,6 +65,11 @@ function Editor({ product, revision }: { product: Product; revision: number | nu
     if (!dirty && (revision !== base.revision || isChange(changeOf(base.form, stored)))) fill({ revision, form: stored });
   });
 
+  const remove = (index: number): void => {
+    form.removeListItem("variables", index);
+    // The button that had the focus is gone.
+    adding.current?.focus();
+  };
   const patch = (body: ProductChange, dry_run: boolean, at: number | null) =>
     need(api.PATCH("/api/v1/products/{product_id}", {
       params: { path: { product_id: product.id }, query: { dry_run }, header: ifMatch(at) },
@@ -86,6 +97,7 @@ function Editor({ product, revision }: { product: Product; revision: number | nu
     if (error.status === 409) form.setErrors({ name: "Another product has this name" });
     const found = Object.entries(fieldErrors(error)).map(([loc, text]) => [fieldAt(form.values, loc), text] as const);
     if (found.length > 0) form.setErrors(Object.fromEntries(found.filter(([field]) => field !== "")));
+    focusFirstFault();
   };
   const preview = useMutation({ mutationFn: ({ body, at }: { body: ProductChange; at: number | null }) => patch(body, true, at), onError: refused });
   const save = useMutation({
@@ -94,7 +106,9 @@ function Editor({ product, revision }: { product: Product; revision: number | nu
       preview.reset();
       fill({ revision: written.revision, form: formOf(written) });
       client.setQueryData(keys.detail(product.id), written);
-      notifications.show({ color: "green", title: "Saved", message: written.effect ? effectWords(written.effect) : "" });
+      // A name alone makes no revision.
+      if (written.revision !== base.revision) setSaved(written.revision);
+      else notifications.show({ color: "green", message: "Saved" });
       void client.invalidateQueries({ queryKey: keys.product(product.id) });
       void client.invalidateQueries({ queryKey: keys.fleet });
     },
@@ -108,9 +122,10 @@ function Editor({ product, revision }: { product: Product; revision: number | nu
       about={<>Topics refer to a variable as <Code>{"{application_id}"}</Code>, templates of actions as <Code>{"{{ variables.application_id }}"}</Code>.</>}
     >
       <UnsavedGuard dirty={dirty} />
+      {saved === null ? null : <RolloutProgress productId={product.id} revision={saved} onClose={() => { setSaved(null); }} />}
       <form
         noValidate
-        onSubmit={form.onSubmit(() => { preview.mutate({ body: change, at: base.revision }); })}
+        onSubmit={form.onSubmit(() => { preview.mutate({ body: change, at: base.revision }); }, focusFirstFault)}
       >
         <Stack className="surface" p="lg">
           <TextInput label="Name" maw="28rem" {...text("name")} />
@@ -121,10 +136,10 @@ function Editor({ product, revision }: { product: Product; revision: number | nu
             <Stack gap="xs">
               {form.values.variables.map((each, index) => (
                 <div key={each.key} className={classes.row}>
-                  <TextInput aria-label={`Name of variable ${index + 1}`} placeholder="application_id" {...text(`variables.${index}.name`)} />
+                  <TextInput aria-label={`Name of variable ${index + 1}`} placeholder="application_id" autoFocus={each.key.startsWith(NEW)} {...text(`variables.${index}.name`)} />
                   <TextInput aria-label={`Value of ${each.name || `variable ${index + 1}`}`} {...text(`variables.${index}.value`)} />
                   {mayWrite ? (
-                    <ActionIcon variant="subtle" color="red" size="lg" aria-label={`Remove ${each.name || `variable ${index + 1}`}`} onClick={() => { form.removeListItem("variables", index); }}>
+                    <ActionIcon variant="subtle" color="red" size="lg" aria-label={`Remove ${each.name || `variable ${index + 1}`}`} onClick={() => { remove(index); }}>
                       <IconTrash size={18} />
                     </ActionIcon>
                   ) : null}
@@ -133,8 +148,8 @@ function Editor({ product, revision }: { product: Product; revision: number | nu
             </Stack>
             {mayWrite ? (
               <Button
-                mt="xs" variant="subtle" size="compact-sm" leftSection={<IconPlus size={16} aria-hidden />}
-                onClick={() => { form.insertListItem("variables", { key: `new ${added.current++}`, name: "", value: "" }); }}
+                ref={adding} mt="xs" variant="subtle" size="compact-sm" leftSection={<IconPlus size={16} aria-hidden />}
+                onClick={() => { form.insertListItem("variables", { key: `${NEW}${added.current++}`, name: "", value: "" }); }}
               >
                 Add a variable
               </Button>
