@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from . import chain, consume, dashboard, events, rest
+from . import chain, collect, consume, dashboard, events, instances, rest
 from .figures import Figure, table
 from .servers import serve
 
@@ -39,8 +39,9 @@ async def _measure() -> list[Figure]:
             figures = [*await chain.measure(servers), *await rest.measure(servers)]
             figures += await events.measure(servers)
             figures += await dashboard.measure(servers)
-    # Without PostgreSQL and the services beside it.
-    return [*figures, *await consume.measure()]
+            figures += await instances.measure(servers)
+    # Without the services above beside them.
+    return [*figures, *await collect.measure(), *await consume.measure()]
 
 
 def _machine() -> str:

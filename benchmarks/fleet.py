@@ -1,9 +1,4 @@
-"""A collector and a simulated fleet: `python -m benchmarks.fleet rate|fleet`.
-
-rate: heartbeats that wait, each of another boot, until they are committed, beside a bare NATS callback that
-decodes and acknowledges them. fleet: INSTANCES report every INTERVAL seconds for SECONDS;
-lag, memory, WAL, and who takes the CPU.
-"""
+"""A collector and a simulated fleet that reports for some minutes: `python -m benchmarks.fleet`."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import sys
 import tempfile
 import time
@@ -24,21 +18,20 @@ import asyncpg
 import click
 import nats
 from msgspec import Struct
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from config_service.migration import upgrade
 from deploy.local.kept import free_port
 from deploy.local.nats import Nats
 from deploy.local.postgres import Postgres
 from deploy.local.process import Guard
-from mqtt_shared.messages import LATENCY_BOUNDS_SECONDS, Counters, Heartbeat, Latency, decode, encode
+from mqtt_shared.messages import LATENCY_BOUNDS_SECONDS, Counters, Heartbeat, Latency, encode
 from mqtt_shared.subjects import Subjects
-from status_collector.consumer import CONSUMER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 SUBSCRIPTIONS = 10
+_PAUSE_SECONDS = 0.02
 _STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 _SUBJECTS = Subjects()
 
@@ -53,6 +46,11 @@ class Place(Struct):
     collector: asyncio.subprocess.Process
     servers: dict[str, int]
     """Process ids by name."""
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU time of each process and its children until now."""
+        pids = {"collector": self.collector.pid, **self.servers}
+        return {name: _cpu_seconds(pid) for name, pid in pids.items()}
 
 
 def bodies(product: int, number: int) -> bytes:
@@ -99,13 +97,14 @@ async def simulate(url: str, instances: int, products: int, first: int, rounds: 
     """Send `rounds` heartbeats of each instance, one round in each interval; 0: as fast as possible."""
     client: Any = await cast("Any", nats).connect(url, pending_size=64 * 2**20)
     # Whoever sends as fast as possible sends seldom, and is not to be taken for silent meanwhile.
-    fleet = [(i % products + 1, head(i % products + 1, i, interval or 3600)) for i in range(instances)]
+    told = max(interval, 1) if interval else 3600
+    fleet = [(i % products + 1, head(i % products + 1, i, told)) for i in range(instances)]
     subjects = [
         _SUBJECTS.heartbeat(i % products + 1, f"instance-{i:06}", f"0197f0a0-1111-7000-8000-{i:012}")
         for i in range(instances)
     ]
     began = time.perf_counter()
-    step = max(1, instances // 250) if interval else 500
+    step = max(1, int(instances * _PAUSE_SECONDS / interval)) if interval else 500
     for number in range(first, first + rounds):
         tails = {product: bodies(product, number) for product in range(1, products + 1)}
         for start in range(0, instances, step):
@@ -121,7 +120,8 @@ async def simulate(url: str, instances: int, products: int, first: int, rounds: 
     await client.close()
 
 
-async def _simulated(place: Place, *arguments: object) -> asyncio.subprocess.Process:
+async def simulated(place: Place, *arguments: object) -> asyncio.subprocess.Process:
+    """A process that does what `simulate` does."""
     words = [str(each) for each in arguments]
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.fleet", "simulate", place.nats_url, *words
@@ -208,123 +208,44 @@ async def figures(place: Place) -> dict[str, float]:
     return {name: float(value) for name, value in found} | {"ready": ready}
 
 
-async def counted(place: Place, client: Any, least: int) -> float:
-    """When everything is committed and acknowledged; the sum of all heartbeat numbers is `least` then."""
-    while True:
-        info = await client.jetstream().consumer_info(_SUBJECTS.heartbeat_stream, CONSUMER)
-        if not info.num_pending and not info.num_ack_pending:
-            break
-        await asyncio.sleep(0.02)
-    at = time.perf_counter()
-    total = await place.database.fetchval("select sum(seq) from mqtt_instances")
-    if total != least:
-        raise RuntimeError(f"{total} of {least} heartbeats are counted")
-    return at
-
-
-async def rate(instances: int, products: int) -> None:
-    """Heartbeats per second of a collector and of a bare callback, in turns."""
-    async with serve(products) as place, connected(place) as client:
-        await (await _simulated(place, instances, products, 1, 1, 0)).wait()
-        await counted(place, client, instances)
-        ours: list[float] = []
-        bare: list[float] = []
-        for number in range(2, 5):
-            place.collector.send_signal(signal.SIGSTOP)
-            await (await _simulated(place, instances, products, number, 1, 0)).wait()
-            began = time.perf_counter()
-            place.collector.send_signal(signal.SIGCONT)
-            used = _ticks(place.collector.pid)
-            ours.append(instances / (await counted(place, client, instances * number) - began))
-            used = (_ticks(place.collector.pid) - used) / instances * 10_000
-            await asyncio.sleep(1)
-            bare.append(await _bare(place, client, instances))
-            ratio = ours[-1] / bare[-1]
-            print(
-                f"ours {ours[-1]:,.0f}/s  bare {bare[-1]:,.0f}/s  ratio {ratio:.2f}  collector {used:.0f} us",
-                flush=True,
-            )
-
-
-@contextlib.asynccontextmanager
-async def connected(place: Place) -> AsyncGenerator[Any]:
-    """A client of NATS."""
-    client: Any = await cast("Any", nats).connect(place.nats_url)
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-async def _bare(place: Place, client: Any, instances: int) -> float:
-    """What a callback does that decodes and acknowledges."""
-    heard = 0
-    done = asyncio.Event()
-
-    async def received(message: Any) -> None:
-        nonlocal heard
-        decode(message.data, Heartbeat)
-        await message.ack()
-        heard += 1
-        if heard == instances:
-            done.set()
-
-    config = ConsumerConfig(
-        deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, max_ack_pending=20_000
-    )
-    began = time.perf_counter()
-    subscription = await client.jetstream().subscribe(
-        _SUBJECTS.heartbeats,
-        stream=_SUBJECTS.heartbeat_stream,
-        cb=received,
-        manual_ack=True,
-        config=config,
-        pending_msgs_limit=100_000,
-        pending_bytes_limit=512 * 2**20,
-    )
-    await asyncio.wait_for(done.wait(), 60)
-    took = time.perf_counter() - began
-    await subscription.unsubscribe()
-    return instances / took
-
-
 async def fleet(instances: int, products: int, interval: float, seconds: float) -> None:
     """One line each 10 seconds: what is committed and waiting; ages, memory, WAL, dead rows, CPU."""
     async with serve(products) as place:
-        rounds = int(seconds / interval)
-        simulator = await _simulated(place, instances, products, 1, rounds, interval)
-        pids = {"simulator": simulator.pid, "collector": place.collector.pid, **place.servers}
-        before = await figures(place)
-        lsn = await place.database.fetchval("select pg_current_wal_lsn()")
-        ticks, at = {name: _ticks(pid) for name, pid in pids.items()}, time.perf_counter()
+        simulator = await simulated(place, instances, products, 1, int(seconds / interval), interval)
+        place.servers["simulator"] = simulator.pid
+        before = await _look(place)
         while simulator.returncode is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(simulator.wait(), 10)
-            now = await figures(place)
-            row = await place.database.fetchrow(
-                "select count(*), extract(epoch from percentile_cont(0.99) within group (order by"
-                " clock_timestamp() - last_heartbeat_at)), count(*) filter (where state = 'stale'),"
-                " pg_wal_lsn_diff(pg_current_wal_lsn(), $1),"
-                " (select sum(n_dead_tup) from pg_stat_user_tables) from mqtt_instances",
-                lsn,
-            )
-            ticks_now, at_now = {name: _ticks(pid) for name, pid in pids.items()}, time.perf_counter()
-            took = at_now - at
-            cpu = " ".join(f"{name} {(ticks_now[name] - ticks[name]) / took:.0f} %" for name in pids)
-            done = {name: now[name] - before.get(name, 0) for name in now}
-            rows, flushes = done["flush_boots_sum"], max(1, done["flush_duration_seconds_count"])
-            print(
-                f"instances {row[0]:,} received {done['heartbeats_received_total'] / took:,.0f}/s"
-                f" committed {rows / took:,.0f}/s flush {rows / flushes:,.0f} boots"
-                f" {done['flush_duration_seconds_sum'] / flushes * 1000:,.0f} ms"
-                f" lag {now['consumer_lag']:,.0f}"
-                f" age p99 {float(row[1] or 0):.1f} s stale {row[2]} memory {_memory(place.collector.pid)} MB"
-                f" WAL {float(row[3]) / max(1, rows):,.0f} B/row dead {row[4]:,.0f} CPU: {cpu}",
-                flush=True,
-            )
-            at = at_now
-            before, ticks = now, ticks_now
-            lsn = await place.database.fetchval("select pg_current_wal_lsn()")
+            now = await _look(place)
+            print(_line({name: now[name] - before.get(name, 0) for name in now}, now), flush=True)
+            before = now
+
+
+async def _look(place: Place) -> dict[str, float]:
+    row = await place.database.fetchrow(
+        "select count(*)::float as instances, count(*) filter (where state = 'stale')::float as stale,"
+        " coalesce(extract(epoch from percentile_cont(0.99) within group"
+        " (order by clock_timestamp() - last_heartbeat_at)), 0)::float as age,"
+        " (pg_current_wal_lsn() - '0/0')::float as wal,"
+        " (select sum(n_dead_tup) from pg_stat_user_tables)::float as dead from mqtt_instances"
+    )
+    cpu = {f"cpu {name}": seconds for name, seconds in place.cpu_seconds().items()}
+    memory = _memory(place.collector.pid)
+    return {**await figures(place), **row, **cpu, "memory": memory, "at": time.perf_counter()}
+
+
+def _line(done: dict[str, float], now: dict[str, float]) -> str:
+    took, rows = done["at"], max(1, done["flush_boots_sum"])
+    flushes = max(1, done["flush_duration_seconds_count"])
+    cpu = ", ".join(f"{name[4:]} {done[name] / took:.0%}" for name in now if name.startswith("cpu "))
+    return (
+        f"{now['instances']:,.0f} instances, {done['heartbeats_received_total'] / took:,.0f}/s received,"
+        f" {rows / took:,.0f}/s committed by {rows / flushes:,.0f}"
+        f" in {done['flush_duration_seconds_sum'] / flushes * 1000:,.0f} ms; {now['consumer_lag']:,.0f} wait,"
+        f" age p99 {now['age']:.1f} s, {now['stale']:.0f} stale; {now['memory']:.0f} MB;"
+        f" {done['wal'] / rows:,.0f} B WAL each, {now['dead']:,.0f} dead rows; CPU: {cpu}"
+    )
 
 
 def _memory(pid: int) -> int:
@@ -332,8 +253,8 @@ def _memory(pid: int) -> int:
     return int(found[1]) // 1024 if found else 0
 
 
-def _ticks(pid: int) -> float:
-    """CPU seconds of a process and its children, in hundredths."""
+def _cpu_seconds(pid: int) -> float:
+    """Of a process and its children, also those that have ended; 0 when it has ended itself."""
     found = _stat(pid)
     if found is None:
         return 0
@@ -342,11 +263,11 @@ def _ticks(pid: int) -> float:
         child = _stat(int(each.name))
         if child is not None and child[1] == pid:
             ticks += sum(child[11:13])
-    return ticks * 100 / os.sysconf("SC_CLK_TCK")
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[int] | None:
-    """The numbers after the name and the state; none: it has ended."""
+    """The numbers after the name and the state (proc(5)); none: it has ended."""
     try:
         parts = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -354,9 +275,16 @@ def _stat(pid: int) -> list[int] | None:
     return [0, *map(int, parts[1:])]
 
 
-@click.group()
-def main() -> None:
-    """Measure a collector."""
+@click.group(invoke_without_command=True)
+@click.option("--instances", default=100_000)
+@click.option("--products", default=1_000)
+@click.option("--interval", default=5.0, help="Seconds between two heartbeats of an instance.")
+@click.option("--seconds", default=300.0)
+@click.pass_context
+def main(context: click.Context, instances: int, products: int, interval: float, seconds: float) -> None:
+    """Run a collector under the heartbeats of INSTANCES in PRODUCTS."""
+    if context.invoked_subcommand is None:
+        asyncio.run(fleet(instances, products, interval, seconds))
 
 
 @main.command("simulate", hidden=True)
@@ -365,22 +293,6 @@ def main() -> None:
 @click.argument("interval", type=float)
 def _simulate(url: str, numbers: tuple[int, int, int, int], interval: float) -> None:
     asyncio.run(simulate(url, *numbers, interval))
-
-
-@main.command("rate")
-@click.option("--instances", default=20_000)
-@click.option("--products", default=200)
-def _rate(instances: int, products: int) -> None:
-    asyncio.run(rate(instances, products))
-
-
-@main.command("fleet")
-@click.option("--instances", default=100_000)
-@click.option("--products", default=1_000)
-@click.option("--interval", default=5.0)
-@click.option("--seconds", default=300.0)
-def _fleet(instances: int, products: int, interval: float, seconds: float) -> None:
-    asyncio.run(fleet(instances, products, interval, seconds))
 
 
 if __name__ == "__main__":
