@@ -125,6 +125,7 @@ async def test_a_secret_is_stored_replaced_and_deleted_and_never_shown(desk: Des
     await expect(dialog.get_by_role("textbox")).to_have_count(0)
     await look_at(page, "advanced-secret-in-use")
     await dialog.get_by_role("button", name="Close").last.click()
+    await expect(page.get_by_role("button", name="Delete orders_token")).to_be_focused()
     (found,) = (await desk.system.call("GET", f"{desk.system.path}/subscriptions"))["subscriptions"]
     await desk.system.call("DELETE", f"{desk.system.path}/subscriptions/{found['id']}")
     await expect(row).to_contain_text("no action")

@@ -1,6 +1,7 @@
-import { Button, Group, Modal, Stack, TextInput } from "@mantine/core";
+import { Button, Group, Stack, TextInput } from "@mantine/core";
 import { useState, type ReactNode } from "react";
 
+import { Dialog } from "./Dialog";
 import { Failure } from "./Failure";
 
 interface Props {
@@ -23,7 +24,7 @@ export function ConfirmByName({ title, name, children, action, disabled = false,
   const [typed, setTyped] = useState("");
   const ready = typed === name && !disabled;
   return (
-    <Modal opened onClose={onClose} title={title} size="lg">
+    <Dialog onClose={onClose} title={title} size="lg">
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -40,6 +41,6 @@ export function ConfirmByName({ title, name, children, action, disabled = false,
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

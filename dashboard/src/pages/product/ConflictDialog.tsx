@@ -1,6 +1,7 @@
-import { Box, Button, Group, Modal, SegmentedControl, Stack, Table, Text } from "@mantine/core";
+import { Box, Button, Group, SegmentedControl, Stack, Table, Text } from "@mantine/core";
 import { useState } from "react";
 
+import { Dialog } from "~/components/Dialog";
 import { integer } from "~/lib/format";
 
 import classes from "./ConflictDialog.module.css";
@@ -27,7 +28,7 @@ export function ConflictDialog({ found, labels, revision, onChosen, onDropped, o
     setTaken(next);
   };
   return (
-    <Modal opened onClose={onCancel} size="xl" title="Somebody else has saved meanwhile">
+    <Dialog onClose={onCancel} size="xl" title="Somebody else has saved meanwhile">
       <Stack>
         <Text>
           Revision {integer(revision)} was saved while you were editing, so yours is not. {found.length === 0 ? "It says the same as yours." : "Choose what goes on; nothing is saved yet."}
@@ -62,7 +63,7 @@ export function ConflictDialog({ found, labels, revision, onChosen, onDropped, o
           <Button onClick={() => { onChosen(taken); }} data-autofocus>Go on with this choice</Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }
 

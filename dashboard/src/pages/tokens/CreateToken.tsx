@@ -1,4 +1,4 @@
-import { Button, Group, Modal, MultiSelect, Radio, Select, Stack, TextInput } from "@mantine/core";
+import { Button, Group, MultiSelect, Radio, Select, Stack, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 
@@ -6,6 +6,7 @@ import { api, need } from "~/api/client";
 import { ApiError, fieldErrors } from "~/api/problem";
 import { keys } from "~/api/queries";
 import type { FleetProduct, Role } from "~/api/types";
+import { Dialog } from "~/components/Dialog";
 import { Failure } from "~/components/Failure";
 import { OneTimeSecret } from "~/components/OneTimeSecret";
 import { focusFirstFault } from "~/lib/focus";
@@ -59,17 +60,17 @@ export function CreateToken({ products, onClose }: { products: readonly FleetPro
   });
   if (create.data) {
     return (
-      <Modal opened onClose={onClose} size="lg" title={`The token ${create.data.name}`} closeOnClickOutside={false} closeOnEscape={false} withCloseButton={false}>
+      <Dialog onClose={onClose} size="lg" title={`The token ${create.data.name}`} closeOnClickOutside={false} closeOnEscape={false} withCloseButton={false}>
         <OneTimeSecret secret={create.data.token}>
           Whoever has it is a {create.data.role} here. Sign in with it, or send it as Authorization: Bearer.
         </OneTimeSecret>
         <Group justify="flex-end" mt="lg"><Button onClick={onClose}>I have it</Button></Group>
-      </Modal>
+      </Dialog>
     );
   }
   const { scope, lifetime } = form.values;
   return (
-    <Modal opened onClose={onClose} title="New token" size="lg" closeOnClickOutside={!form.isDirty()}>
+    <Dialog onClose={onClose} title="New token" size="lg" closeOnClickOutside={!form.isDirty()}>
       <form onSubmit={form.onSubmit((values) => { create.mutate(values); }, focusFirstFault)} noValidate>
         <Stack>
           <TextInput label="Name" placeholder="deployment" data-autofocus {...form.getInputProps("name")} />
@@ -102,7 +103,7 @@ export function CreateToken({ products, onClose }: { products: readonly FleetPro
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   );
 }
 

@@ -1,10 +1,11 @@
-import { Alert, Button, Group, Modal, Stack, Text } from "@mantine/core";
+import { Alert, Button, Group, Stack, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { api, need } from "~/api/client";
 import { keys, sessionQuery } from "~/api/queries";
 import type { ApiToken } from "~/api/types";
+import { Dialog } from "~/components/Dialog";
 import { Failure } from "~/components/Failure";
 import { TimeAgo } from "~/components/TimeAgo";
 
@@ -21,7 +22,7 @@ export function RevokeToken({ token, onClose }: { token: ApiToken; onClose: () =
     },
   });
   return (
-    <Modal opened onClose={onClose} title={`Revoke ${token.name}?`}>
+    <Dialog onClose={onClose} title={`Revoke ${token.name}?`}>
       <Stack>
         <Text size="sm">
           Whoever has this token can do nothing with it any more, and is signed out here. It was last used: <TimeAgo at={token.last_used_at} />. This cannot be taken back.
@@ -33,6 +34,6 @@ export function RevokeToken({ token, onClose }: { token: ApiToken; onClose: () =
           <Button color="red" loading={revoke.isPending} onClick={() => { revoke.mutate(); }}>Revoke</Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Modal, Text } from "@mantine/core";
+import { Alert, Button, Group, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
@@ -6,6 +6,7 @@ import { api, need } from "~/api/client";
 import { ApiError, words } from "~/api/problem";
 import { keys } from "~/api/queries";
 import { ConfirmByName } from "~/components/ConfirmByName";
+import { Dialog } from "~/components/Dialog";
 
 /** Deletes a secret that no action refers to. */
 export function DeleteSecret({ productId, name, onClose }: { productId: number; name: string; onClose: () => void }) {
@@ -23,10 +24,10 @@ export function DeleteSecret({ productId, name, onClose }: { productId: number; 
   });
   if (preview.error instanceof ApiError && preview.error.status === 409) {
     return (
-      <Modal opened onClose={onClose} title={`Delete ${name}?`}>
+      <Dialog onClose={onClose} title={`Delete ${name}?`}>
         <Alert color="orange" role="alert" title="It is in use">{words(preview.error)}</Alert>
         <Group justify="flex-end" mt="md"><Button variant="default" onClick={onClose}>Close</Button></Group>
-      </Modal>
+      </Dialog>
     );
   }
   return (

@@ -7,6 +7,7 @@ import { instancesQuery, productQuery, rolloutQuery } from "~/api/queries";
 import type { Instance, Product } from "~/api/types";
 import { LinkAnchor } from "~/components/links";
 import { Moment, TimeAgo } from "~/components/TimeAgo";
+import { useFocusBack } from "~/components/useFocusBack";
 import { count, duration, integer } from "~/lib/format";
 import { useMay } from "~/session/session";
 
@@ -28,6 +29,7 @@ export function InstanceDrawer() {
   const rollout = useQuery(rolloutQuery(productId)).data;
   const mayReconnect = useMay("operator");
   const [reconnecting, setReconnecting] = useState(false);
+  useFocusBack();
   const instance = instances.data?.find((each) => each.instance_id === instanceId);
   const close = (): void => {
     void navigate({ to: "/products/$productId/advanced/instances", params: { productId }, search: (old) => old, resetScroll: false });

@@ -1,4 +1,4 @@
-import { Alert, Button, Code, Group, List, Modal, Skeleton, Stack, Text } from "@mantine/core";
+import { Alert, Button, Code, Group, List, Skeleton, Stack, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
@@ -6,6 +6,7 @@ import { useState } from "react";
 import { api, need } from "~/api/client";
 import { instancesQuery, keys, productQuery } from "~/api/queries";
 import type { Instance, Product } from "~/api/types";
+import { Dialog } from "~/components/Dialog";
 import { Failure } from "~/components/Failure";
 import { LinkAnchor } from "~/components/links";
 import { OneTimeSecret } from "~/components/OneTimeSecret";
@@ -78,16 +79,16 @@ function RenewDialog({ product, onClose }: { product: Product; onClose: () => vo
   });
   if (renew.data) {
     return (
-      <Modal opened onClose={onClose} size="lg" title={`The new key of ${product.name}`} closeOnClickOutside={false} closeOnEscape={false} withCloseButton={false}>
+      <Dialog onClose={onClose} size="lg" title={`The new key of ${product.name}`} closeOnClickOutside={false} closeOnEscape={false} withCloseButton={false}>
         <OneTimeSecret secret={renew.data.product_key}>
           Give it to the instances as PRODUCT_KEY, and restart them one by one. The old key is good until all of them have the new one.
         </OneTimeSecret>
         <Group justify="flex-end" mt="lg"><Button onClick={onClose}>I have it</Button></Group>
-      </Modal>
+      </Dialog>
     );
   }
   return (
-    <Modal opened onClose={onClose} title="Make a new key?">
+    <Dialog onClose={onClose} title="Make a new key?">
       <Stack>
         <Text size="sm">
           Instances go on with the key they have: it stays good until all of them have reported the new one, so that you can restart them one by one. The new key is shown once.
@@ -98,7 +99,7 @@ function RenewDialog({ product, onClose }: { product: Product; onClose: () => vo
           <Button data-autofocus loading={renew.isPending} onClick={() => { renew.mutate(); }}>Make a new key</Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }
 
@@ -114,7 +115,7 @@ function EndDialog({ productId, behind, onClose }: { productId: number; behind: 
     },
   });
   return (
-    <Modal opened onClose={onClose} title="End the old key?">
+    <Dialog onClose={onClose} title="End the old key?">
       <Stack>
         {behind > 0 ? (
           <Alert color="red" title={`${count(behind, "instance")} still ${behind === 1 ? "has" : "have"} no other`}>
@@ -127,6 +128,6 @@ function EndDialog({ productId, behind, onClose }: { productId: number; behind: 
           <Button color="red" loading={end.isPending} onClick={() => { end.mutate(); }}>End the old key</Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,8 +1,9 @@
-import { Button, Group, Modal, Stack, Text } from "@mantine/core";
+import { Button, Group, Stack, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation } from "@tanstack/react-query";
 
 import { api, need } from "~/api/client";
+import { Dialog } from "~/components/Dialog";
 import { Failure } from "~/components/Failure";
 import { count, integer } from "~/lib/format";
 
@@ -38,7 +39,7 @@ export function ReconnectDialog({ productId, instanceId, live, onClose }: Props)
     },
   });
   return (
-    <Modal opened onClose={onClose} zIndex={400} title={instanceId === undefined ? `Reconnect ${count(live, "live instance")}?` : `Reconnect ${instanceId}?`}>
+    <Dialog onClose={onClose} zIndex={400} title={instanceId === undefined ? `Reconnect ${count(live, "live instance")}?` : `Reconnect ${instanceId}?`}>
       <Stack>
         <Text size="sm">
           {instanceId === undefined ? "Each of them closes its connection" : "It closes its connection"} to the broker and opens a new one with the
@@ -50,6 +51,6 @@ export function ReconnectDialog({ productId, instanceId, live, onClose }: Props)
           <Button data-autofocus loading={reconnect.isPending} onClick={() => { reconnect.mutate(live); }}>Reconnect</Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,10 +1,11 @@
-import { Alert, Button, Group, Modal, Stack, Text } from "@mantine/core";
+import { Alert, Button, Group, Stack, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { api, ifMatch, need } from "~/api/client";
 import { ApiError } from "~/api/problem";
 import { keys } from "~/api/queries";
+import { Dialog } from "~/components/Dialog";
 import { Failure } from "~/components/Failure";
 import { integer } from "~/lib/format";
 
@@ -33,7 +34,7 @@ export function RestoreDialog({ productId, revision, onClose }: { productId: num
     void preview.refetch();
   };
   return (
-    <Modal opened onClose={onClose} size="lg" title={`Restore revision ${integer(revision)}?`}>
+    <Dialog onClose={onClose} size="lg" title={`Restore revision ${integer(revision)}?`}>
       <Stack>
         <Text size="sm">Broker, topics, variables and subscriptions become what they were. Named secrets stay as they are now.</Text>
         <div role="status">
@@ -51,6 +52,6 @@ export function RestoreDialog({ productId, revision, onClose }: { productId: num
           <Button disabled={!preview.data || preview.isFetching || moved} loading={write.isPending} onClick={() => { write.mutate(); }}>Restore</Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Stack, Switch, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, Stack, Switch, Textarea, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
@@ -7,6 +7,7 @@ import { useState } from "react";
 import { api, need } from "~/api/client";
 import { fieldErrors } from "~/api/problem";
 import { keys } from "~/api/queries";
+import { Dialog } from "~/components/Dialog";
 import { Failure } from "~/components/Failure";
 import { focusFirstFault } from "~/lib/focus";
 
@@ -51,7 +52,7 @@ export function SecretDialog({ productId, name, taken, onClose }: Props) {
   });
   const shownAtField = Object.keys(fieldErrors(put.error, ["name", "value"])).some((each) => each !== "");
   return (
-    <Modal opened onClose={onClose} size="lg" closeOnClickOutside={!form.isDirty()} title={name === null ? "New secret" : `Another value of ${name}`}>
+    <Dialog onClose={onClose} size="lg" closeOnClickOutside={!form.isDirty()} title={name === null ? "New secret" : `Another value of ${name}`}>
       <form onSubmit={form.onSubmit((values) => { put.mutate(values); }, focusFirstFault)} noValidate autoComplete="off">
         <Stack>
           {name === null ? <TextInput label="Name" placeholder="api_token" data-autofocus {...form.getInputProps("name")} /> : null}
@@ -74,6 +75,6 @@ export function SecretDialog({ productId, name, taken, onClose }: Props) {
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   );
 }
