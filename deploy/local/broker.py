@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Mosquitto", "mosquitto_program"]
 
 OPEN_TO_ALL = ("allow_anonymous true",)
+# The default of 20 messages without an acknowledgement lets a few slow ones hold up all others of a client.
+MANY_IN_FLIGHT = "max_inflight_messages 1000"
 
 
 class Mosquitto(Server):

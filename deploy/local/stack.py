@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from . import kept
-from .broker import Mosquitto, mosquitto_program
+from .broker import MANY_IN_FLIGHT, OPEN_TO_ALL, Mosquitto, mosquitto_program
 from .nats import Nats
 from .postgres import Postgres
 from .process import Guard, LocalError, Process
@@ -111,7 +111,8 @@ class Stack:
         self._run(self.nats)
         if self.has_mosquitto:
             place = self.directory / "mosquitto"
-            self._run(Mosquitto(place, self.guard, self.mqtt_port, self.logs / "mosquitto.log"))
+            lines, log = (*OPEN_TO_ALL, MANY_IN_FLIGHT), self.logs / "mosquitto.log"
+            self._run(Mosquitto(place, self.guard, self.mqtt_port, log, lines=lines))
 
     def _run(self, server: Postgres | Nats | Mosquitto) -> None:
         self._exit.callback(server.stop)

@@ -63,6 +63,9 @@ class ConnectionLostError(Exception):
 
 _TICK_SECONDS = 1.0
 _CLOSE_SECONDS = 2.0
+# How many messages a broker of MQTT 5 may send without an acknowledgement (3.1.2.11.3). Left to themselves
+# some stop at 20 or 32, and then a few that are slow hold up all others of the connection.
+_RECEIVE_MAXIMUM = 1000
 _KEEP_ALIVE_TIMEOUT = 141  # MQTT 5, 3.14.2.1: how paho names its own finding
 _CONNACK = 0x20
 _UNSUPPORTED_VERSION = 0x84
@@ -97,7 +100,6 @@ class Connection:
         on_lost: Callable[[Refusal], None] | None = None,
         on_released: Callable[[int], None] | None = None,
         connect_timeout_seconds: float = 10,
-        max_inflight: int | None = None,
         addresses: Sequence[str] | None = None,
     ) -> None:
         self.client_id = client_id
@@ -135,7 +137,6 @@ class Connection:
         self._stream = Stream(version_5=broker.protocol == "5")
         self._head = b""
         self._words = ""
-        self._max_inflight = max_inflight
         self._tick: asyncio.TimerHandle | None = None
         self._calls = set[asyncio.Timeout]()
         self._writing = self._flush_due = self._paused = self._closing = self._used = False
@@ -144,7 +145,7 @@ class Connection:
         self._said_goodbye = asyncio.Event()
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[Refusal] = self._loop.create_future()
-        self._client = _client(broker, client_id, password, max_inflight)
+        self._client = _client(broker, client_id, password)
         self._paho = self._take_over(cast("Any", self._client)._client)
 
     @property
@@ -205,8 +206,7 @@ class Connection:
         if not self._broker.clean_session:
             # Without it the session ends with the connection (MQTT 5, 3.1.2.11.2).
             properties.SessionExpiryInterval = self._broker.session_expiry_seconds
-        if self._max_inflight:
-            properties.ReceiveMaximum = self._max_inflight
+        properties.ReceiveMaximum = _RECEIVE_MAXIMUM
         return {"clean_start": self._broker.clean_session, "properties": properties}
 
     async def close(self) -> None:
@@ -577,7 +577,7 @@ class _Client(aiomqtt.Client):
         yield from ()
 
 
-def _client(broker: Broker, client_id: str, password: str | None, max_inflight: int | None) -> aiomqtt.Client:
+def _client(broker: Broker, client_id: str, password: str | None) -> aiomqtt.Client:
     return _Client(
         broker.host,
         broker.port,
@@ -586,7 +586,6 @@ def _client(broker: Broker, client_id: str, password: str | None, max_inflight: 
         password=password,
         clean_session=None if broker.protocol == "5" else broker.clean_session,
         protocol=aiomqtt.ProtocolVersion.V5 if broker.protocol == "5" else aiomqtt.ProtocolVersion.V311,
-        max_inflight_messages=max_inflight,
     )
 
 

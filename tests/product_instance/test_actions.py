@@ -265,6 +265,26 @@ async def test_a_stuck_action_holds_up_neither_others_nor_heartbeats(
         over.set()
 
 
+async def test_with_mqtt_5_hundreds_that_are_stuck_hold_up_nobody(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    """Mosquitto would stop at 20 without an acknowledgement: the instance has it send more."""
+    instance = ProductInstance(control.settings(tmp_path, drain_timeout_seconds=0.1))
+
+    @instance.action("stuck")
+    async def stuck(_event: Any, _action: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with instance, publisher("127.0.0.1", mosquitto.port) as mqtt:
+        subscriptions = sub(1, f"{topic}/stuck/+", {"type": "stuck"}), sub(2, f"{topic}/good")
+        await control.put(control.snapshot(at(mosquitto, protocol="5"), *subscriptions))
+        await applied(instance, 1)
+        await asyncio.gather(*(mqtt.publish(f"{topic}/stuck/{n % 50}", b"", qos=1) for n in range(500)))
+        await mqtt.publish(f"{topic}/good", b"", qos=1)
+        await eventually(lambda: received(instance, 2) == 1)
+        assert received(instance, 1) == 0
+
+
 async def test_a_service_that_is_down_does_not_hold_up_others(
     control: Control, mosquitto: Broker, topic: str, tmp_path: Path
 ) -> None:
