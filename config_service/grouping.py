@@ -23,10 +23,13 @@ _MOST = 64
 class Grouping(Generic[T, R]):
     """Calls `work` with groups of items, in order, `at_once` of them at the same time.
 
-    work: one result for each item, in their order. What it raises, everyone of its group gets.
+    work: one result for each item, in their order; one that is an exception is raised for whoever waits for
+    it. What `work` itself raises, everyone of its group gets.
     """
 
-    def __init__(self, name: str, work: Callable[[list[T]], Awaitable[Sequence[R]]], *, at_once: int) -> None:
+    def __init__(
+        self, name: str, work: Callable[[list[T]], Awaitable[Sequence[R | Exception]]], *, at_once: int
+    ) -> None:
         self._name = name
         self._work = work
         self._at_once = at_once
@@ -50,13 +53,20 @@ class Grouping(Generic[T, R]):
                 results = await self._work([item for item, _ in group])
             except Exception as error:
                 for _, waiter in group:
-                    if not waiter.done():
-                        waiter.set_exception(error)
+                    _settle(waiter, error)
             except BaseException:
                 for _, waiter in group:
                     waiter.cancel()
                 raise
             else:
                 for (_, waiter), result in zip(group, results, strict=True):
-                    if not waiter.done():
-                        waiter.set_result(result)
+                    _settle(waiter, result)
+
+
+def _settle(waiter: asyncio.Future[R], result: R | Exception) -> None:
+    if waiter.done():
+        return
+    if isinstance(result, Exception):
+        waiter.set_exception(result)
+    else:
+        waiter.set_result(result)

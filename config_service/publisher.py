@@ -24,9 +24,9 @@ from mqtt_shared.logs import get_logger
 
 from .core import snapshots
 from .core.errors import UnavailableError
-from .core.publication import Fresh, Publication, Sealed
+from .core.publication import Publication, Sealed
 from .marks import Marks
-from .sealer import seal_fresh, seal_rows
+from .sealer import seal_rows
 from .store import MovedError
 from .vault import WrongKeyError
 
@@ -52,6 +52,8 @@ _ATTEMPTS = 20
 # A message on a key's subject is heard before the stream has stored it.
 _STORED_SECONDS = 0.2
 _AT_ONCE = 16
+# Of the event loop: our task hands the snapshot to nats-py, whose task writes it to the socket.
+_TURNS = 2
 # NATS counts the headers of a message too.
 _HEADER_BYTES = 256
 _USUAL_MAX_PAYLOAD = 1024 * 1024
@@ -258,7 +260,7 @@ class Publisher:
         self._vault = vault
         self._background = background
         self._replicas = replicas
-        self._waiting = dict[int, Fresh | None]()
+        self._waiting = dict[int, Sealed | None]()
         self._running = set[int]()
         # What this process last put or saw right: sequence and revision. A newer revision may be put on top
         # of it without looking, since the server refuses when anybody else was there meanwhile.
@@ -274,13 +276,19 @@ class Publisher:
         """What fits into the bucket of one product."""
         return self._link.max_payload - _HEADER_BYTES
 
-    def wake(self, product_id: int, ready: Fresh | None = None) -> None:
+    def wake(self, product_id: int, ready: Sealed | None = None) -> None:
         """Publish the product soon; `ready` is what its commit has just made of it."""
         self._waiting[product_id] = ready
         self._on_change(product_id)
         if product_id not in self._running:
             self._running.add(product_id)
             self._background.start(f"publish-{product_id}", self._drain(product_id))
+
+    async def send(self, product_id: int, ready: Sealed | None) -> None:
+        """As `wake`; if NATS can have it at once, it has it before the answer to the client is made."""
+        self.wake(product_id, ready)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     def heard(self, product_id: int, payload: bytes) -> None:
         """Somebody wrote the key: look whether it is right, unless it was this process."""
@@ -301,7 +309,7 @@ class Publisher:
         finally:
             self._running.discard(product_id)
 
-    async def publish(self, product_id: int, ready: Fresh | None = None, *, again: bool = False) -> bool:
+    async def publish(self, product_id: int, ready: Sealed | None = None, *, again: bool = False) -> bool:
         """Make the key right, and mark it soon. False when a server is away: the reconciler tries again.
 
         again: put it also when it is right, so that every instance gets it once more.
@@ -321,11 +329,11 @@ class Publisher:
         self._stuck.discard(product_id)
         return True
 
-    async def _publish(self, product_id: int, ready: Fresh | None, *, again: bool) -> None:
+    async def _publish(self, product_id: int, ready: Sealed | None, *, again: bool) -> None:
         known = self._known.get(product_id)
-        if ready and known and ready.snapshot.revision > known[1]:
+        if ready and known and ready.revision > known[1]:
             try:
-                return await self._put(seal_fresh(self._vault, ready), known[0])
+                return await self._put(ready, known[0])
             except MovedError:
                 self._known.pop(product_id, None)
         for _ in range(_ATTEMPTS):

@@ -14,6 +14,8 @@ from .grouping import Grouping
 from .store import MovedError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .store import Store
 
 __all__ = ["PutSecret", "Save", "Saver"]
@@ -67,18 +69,15 @@ class Saver:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._group = Grouping("save", self._save, at_once=_AT_ONCE)
+        self._group: Grouping[Save, Saved | None] = Grouping("save", self._save, at_once=_AT_ONCE)
 
-    async def save(self, change: Save) -> Saved | None:
-        """Make the change; None when the product is not what was read any more.
+    def save(self, change: Save) -> asyncio.Future[Saved | None]:
+        """Begin to make the change; None when the product is not what was read any more.
 
-        Raises:
+        Raises (the future):
             UnavailableError: without PostgreSQL. The change may have been made all the same.
         """
-        result = await self._group(change)
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return self._group(change)
 
     async def _save(self, changes: list[Save]) -> list[Saved | Exception | None]:
         try:

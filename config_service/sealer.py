@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from mqtt_shared.messages import Snapshot
 
-    from .core.publication import Fresh, Publication
+    from .core.publication import Publication
     from .core.state import ProductRow
     from .vault import Vault
 
-__all__ = ["opened", "seal", "seal_fresh", "seal_rows", "seal_tombstone"]
+__all__ = ["opened", "seal", "seal_rows", "seal_tombstone"]
 
 
 def seal_rows(vault: Vault, product_id: int, rows: Publication) -> Sealed | None:
@@ -65,11 +65,6 @@ def seal(
         previous_key=previous_key,
         secrets=secrets,
     )
-
-
-def seal_fresh(vault: Vault, fresh: Fresh) -> Sealed:
-    """What belongs into the bucket after the commit of `fresh`."""
-    return seal(vault, fresh.product, fresh.wanted, fresh.snapshot, fresh.digest)
 
 
 def opened(vault: Vault, product_id: int, wanted: Desired) -> sealing.Secrets:

@@ -6,12 +6,11 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from mqtt_shared.messages import Snapshot
 from mqtt_shared.sealing import Secrets
 
-from .state import ConfigRow, Desired, ProductRow, SecretRow, SubscriptionRow, TombstoneRow
+from .state import ConfigRow, ProductRow, SecretRow, SubscriptionRow, TombstoneRow
 
-__all__ = ["Fresh", "Issued", "Publication", "Sealed"]
+__all__ = ["Issued", "Publication", "Sealed"]
 
 
 class Issued(Struct, frozen=True, kw_only=True):
@@ -30,16 +29,6 @@ class Publication(Struct, frozen=True, kw_only=True):
     secrets: list[SecretRow] = field(default_factory=list[SecretRow])
     tombstone: TombstoneRow | None = None
     issued: Issued | None = None
-
-
-class Fresh(Struct, frozen=True, kw_only=True):
-    """What a commit has just written: it is published without reading it again."""
-
-    product: ProductRow
-    wanted: Desired
-    snapshot: Snapshot
-    """Of `wanted`, not yet sealed."""
-    digest: str
 
 
 class Sealed(Struct, frozen=True, kw_only=True):

@@ -23,12 +23,11 @@ from ..core.errors import (
     UnavailableError,
 )
 from ..core.model import Change, Effect, MqttConfig, Page, Subscription, Warn
-from ..core.publication import Fresh
 from ..core.state import Desired, Item, State, changed, columns, config_answer, subscription_answer
 from ..memory import Known, Memory
 from ..saver import PutSecret, Save, Saver
-from ..sealer import seal_tombstone
-from ..vault import BROKER_PASSWORD, CLIENT_KEY
+from ..sealer import seal, seal_tombstone
+from ..vault import BROKER_PASSWORD, CLIENT_KEY, WrongKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from ..core.inputs import BrokerInput, PartialBrokerInput
     from ..core.model import Write
+    from ..core.publication import Sealed
     from ..core.state import Saved
     from ..publisher import Link, Publisher
     from ..store import Store, Transaction
@@ -194,7 +194,7 @@ class Base:
         old = {item.id: item for item in before.subscriptions}
         new = {item.id: item for item in after.subscriptions}
         put, removed = secret_changes(before, after)
-        saved = await self._saver.save(
+        saving = self._saver.save(
             Save(
                 product_id=state.product.id,
                 revision=state.revision,
@@ -219,17 +219,27 @@ class Base:
                 digest=digest,
             )
         )
+        await asyncio.sleep(0)  # It is on its way to PostgreSQL; the seal is made meanwhile.
+        sealed = self._seal(state, after, snapshot, digest)
+        saved = await saving
         if saved is None:
             return None
+        await self._publisher.send(state.product.id, sealed)
         outcome = self._outcome(state, before, after, saved=saved, rename=rename)
-        if state.config is None:
-            # A named secret may have changed just before the first configuration: publish what is stored.
-            self._publisher.wake(state.product.id)
-            return outcome
-        self._memory.keep(Known(state=outcome.now, desired=after, document=document))
-        fresh = Fresh(product=outcome.now.product, wanted=after, snapshot=snapshot, digest=digest)
-        self._publisher.wake(state.product.id, fresh)
+        if state.config:
+            self._memory.keep(Known(state=outcome.now, desired=after, document=document))
         return outcome
+
+    def _seal(self, state: State, wanted: Desired, snapshot: messages.Snapshot, digest: str) -> Sealed | None:
+        """What the publisher may put; None where it must read what is stored."""
+        if state.config is None:
+            # A named secret may change just before the first configuration.
+            return None
+        try:
+            return seal(self._vault, state.product, wanted, snapshot, digest)
+        except WrongKeyError:
+            # The publisher finds the same, says so, and comes back to it.
+            return None
 
     async def _remove(
         self, connection: Store | Transaction, state: State, write: Write, action: str

@@ -15,10 +15,12 @@ from config_service.core import snapshots
 from config_service.core.errors import UnavailableError
 from config_service.core.inputs import BrokerInput, ConfigInput, ProductInput, SubscriptionInput
 from config_service.core.model import Write
-from config_service.core.publication import Fresh, Publication, Sealed
+from config_service.core.publication import Publication, Sealed
 from config_service.core.state import stored
 from config_service.marks import Marks
 from config_service.reconciler import Offers
+from config_service.sealer import seal
+from config_service.vault import Vault
 from mqtt_shared import bus, messages, sealing
 from tests.support.servers import execute, fetch_value
 from tests.support.waiting import eventually
@@ -370,7 +372,9 @@ async def test_a_status_message_wakes_who_waits(backend: Backend, product: Produ
             await changed.wait()
 
 
-async def test_a_late_publisher_cannot_go_back(backend: Backend, product: Product) -> None:
+async def test_a_late_publisher_cannot_go_back(
+    backend: Backend, backend_settings: BackendSettings, product: Product
+) -> None:
     """It holds revision 1 and a sequence of before; meanwhile another one has published revision 2."""
     store, publisher = backend.store, backend.publisher
     rows = await store.one("read_publication", Publication, product.id)
@@ -380,7 +384,7 @@ async def test_a_late_publisher_cannot_go_back(backend: Backend, product: Produc
     assert rows.issued
     wanted = stored(rows.product, rows.config, rows.subscriptions, rows.secrets)
     snapshot = snapshots.build(product.id, 1, wanted, at=rows.issued.at, by=rows.issued.by)
-    late = Fresh(product=rows.product, wanted=wanted, snapshot=snapshot, digest=snapshots.digest(snapshot))
+    late = seal(Vault(backend_settings.keys), rows.product, wanted, snapshot)
     known: dict[int, tuple[int, int]] = publisher._known  # pyright: ignore[reportPrivateUsage] - the race
     sequence, _ = known[product.id]
     await backend.usecases.put_config(product.id, _config("b.example.com"), WRITE)
