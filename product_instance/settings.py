@@ -87,6 +87,11 @@ class InstanceSettings(ProductSettings):
         default="bre", pattern=r"^[^/+#\x00]{1,100}$", description="Fallback: the group."
     )
 
+    if TYPE_CHECKING:
+        # What a type checker makes of the fields wants `product_id`, which may come from the environment.
+        def __init__(self, **settings: Any) -> None:
+            """What is not given comes from the environment."""
+
     @field_validator("instance_id")
     @classmethod
     def _instance_id_is_a_token(cls, value: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from deploy.local import kept
 from mqtt_shared.messages import Broker as BrokerSettings
 from mqtt_shared.messages import Subscription
 from mqtt_shared.outgoing import MqttMessage
-from product_instance import Actions, PermanentActionError, ProductInstance, StateInUseError
+from product_instance import Actions, InstanceSettings, PermanentActionError, ProductInstance, StateInUseError
 from product_instance.testing import FailedAction, Trial
 from product_instance.threaded import ThreadedInstance
 from tests.support.waiting import eventually
@@ -48,6 +49,13 @@ def host_environment(control: Control, folder: Path) -> dict[str, str]:
     names = ("nats_url", "nats_root", "product_id", "state_dir", "heartbeat_interval_seconds")
     found = {name.upper(): str(getattr(settings, name)) for name in names}
     return found | {"PRODUCT_KEY": control.key, "PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1"}
+
+
+def test_what_is_not_given_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the examples write it, also to a strict type checker."""
+    monkeypatch.setenv("PRODUCT_ID", "5")
+    assert InstanceSettings().product_id == 5
+    assert InstanceSettings(product_id=6).product_id == 6
 
 
 async def test_trying_handlers_without_servers() -> None:
@@ -233,15 +241,35 @@ async def test_two_in_one_process_with_the_same_handlers(
     assert one.heartbeat().counters["1"].actions_executed == 2
 
 
-def test_it_lives_beside_a_host_with_a_module_shared_of_its_own(tmp_path: Path) -> None:
-    wheels = tmp_path / "wheels"
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)],
-        cwd=ROOT,
+def wheel_of(source: Path, folder: Path) -> tuple[Path, str]:
+    """Build the wheel as pip does: its file, and what the build said."""
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=source,
         check=True,
         capture_output=True,
+        text=True,
     )
-    (wheel,) = wheels.glob("*.whl")
+    (wheel,) = folder.glob("*.whl")
+    return wheel, built.stdout + built.stderr
+
+
+def test_a_fresh_checkout_makes_a_wheel(tmp_path: Path) -> None:
+    """Whoever embeds the library needs no dashboard."""
+    source = tmp_path / "checkout"
+    left_out = shutil.ignore_patterns("static", "__pycache__")
+    for name in ("config_service", "status_collector", "product_instance", "shared"):
+        shutil.copytree(ROOT / name, source / name, ignore=left_out)
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    wheel, said = wheel_of(source, tmp_path / "wheels")
+    assert "make dashboard" in said
+    with zipfile.ZipFile(wheel) as archive:
+        assert {"product_instance/py.typed", "mqtt_shared/py.typed"} <= set(archive.namelist())
+
+
+def test_it_lives_beside_a_host_with_a_module_shared_of_its_own(tmp_path: Path) -> None:
+    wheel, _ = wheel_of(ROOT, tmp_path / "wheels")
     site, host = tmp_path / "site", tmp_path / "host"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
