@@ -37,15 +37,21 @@ _FEW = 250
 _FEW_INTERVAL = 0.05
 _BEATS = 100
 """Of each of the few."""
+_REPORTING = 1_000
 _SUBJECTS = Subjects()
 
 
 async def measure() -> list[Figure]:
-    """Every heartbeat of another boot, and several of each boot."""
-    async with serve(_PRODUCTS) as place, _connected(place) as client:
-        await _send(place, _INSTANCES, 1, 1)
-        await _counted(place, client, _INSTANCES)
-        return [await _of_other_boots(place, client), await _of_few_boots(place, client)]
+    """Every heartbeat of another boot, several of each boot, and a flush in fleets of several sizes."""
+    async with _fleet(_INSTANCES, _PRODUCTS) as (place, client):
+        found = [await _of_other_boots(place, client), await _of_few_boots(place, client)]
+    for products in (100, 1):
+        floor = await _flushes(_REPORTING, products)
+        for instances in (10_000, 100_000):
+            ours = await _flushes(instances, products)
+            name = f"flush of {_REPORTING:,} heartbeats, {instances:,} instances, products: {products}"
+            found.append(ratio_figure(name, ours, floor, unit="ms", at_most=1.5))
+    return found
 
 
 async def _of_other_boots(place: Place, client: Any) -> Figure:
@@ -99,8 +105,32 @@ async def _of_few_boots(place: Place, client: Any) -> Figure:
     )
 
 
+async def _flushes(instances: int, products: int) -> list[float]:
+    """Milliseconds that a fleet's collector flushes when some of it report, in each round."""
+    found: list[float] = []
+    async with _fleet(instances, products) as (place, client):
+        for number in range(2, 2 + _ROUNDS):
+            before = await figures(place)
+            place.collector.send_signal(signal.SIGSTOP)
+            await _send(place, _REPORTING, number, 1)
+            place.collector.send_signal(signal.SIGCONT)
+            await _counted(place, client, instances + _REPORTING * (number - 1))
+            name = "flush_duration_seconds_sum"
+            found.append(((await figures(place))[name] - before[name]) * 1000)
+    return found
+
+
+@contextlib.asynccontextmanager
+async def _fleet(instances: int, products: int) -> AsyncGenerator[tuple[Place, Any]]:
+    """A collector that knows so many instances."""
+    async with serve(products) as place, _connected(place) as client:
+        await _send(place, instances, 1, 1)
+        await _counted(place, client, instances)
+        yield place, client
+
+
 async def _send(place: Place, instances: int, first: int, rounds: int, interval: float = 0) -> None:
-    await (await simulated(place, instances, _PRODUCTS, first, rounds, interval)).wait()
+    await (await simulated(place, instances, place.products, first, rounds, interval)).wait()
 
 
 async def _counted(place: Place, client: Any, least: int) -> None:

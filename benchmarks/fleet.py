@@ -39,6 +39,7 @@ _SUBJECTS = Subjects()
 class Place(Struct):
     """The servers of one run."""
 
+    products: int
     database: Any
     database_url: str
     nats_url: str
@@ -178,7 +179,7 @@ async def _collector(
             stdout=log,
             stderr=log,
         )
-    place = Place(database, database_url, nats_url, port, process, pids)
+    place = Place(products, database, database_url, nats_url, port, process, pids)
     try:
         async with asyncio.timeout(30):
             while not await figures(place):
