@@ -505,21 +505,56 @@ class Session:
         await link.unsubscribe((link.granted.keys() | link.possible) - filters.keys())
 
     async def _give_up(self, link: _Link, past: _Link | None, *, accepted: bool) -> None:
-        """Leave no new subscription of a failed attempt in a session that persists."""
+        """End a failed attempt, whatever the broker has granted it by now."""
+        # What is given up cannot be cancelled once more: it would leave a connection behind.
+        self._is_trying = False
+        routing = self._dealt_to(link) if accepted else None
+        if routing:
+            link.feed.routing = routing
+            await self._hand_over(link)
+        else:
+            await self._abandon(link, past, accepted=accepted)
+
+    def _dealt_to(self, link: _Link) -> Routing | None:
+        """Where the messages go that a group has dealt to this connection: nobody else gets them.
+
+        Those that are not shared, or of a group that only the attempt is in, come to the connection at work
+        as well. A session that goes on keeps them.
+        """
+        at_work = self._link.configuration if self._link else link.configuration
+        if link.persists and self._link is None:
+            return None
+        filters = at_work.target.filters.keys() & link.possible
+        return _routing(at_work) if any(map(topics.is_shared, filters)) else None
+
+    async def _hand_over(self, link: _Link) -> None:
+        if link.persists or link.configuration.client_id:
+            # The next attempt has the same client id, and would end this one before it is drained.
+            await self._let_go(link)
+        else:
+            self._retire(link)
+
+    async def _abandon(self, link: _Link, past: _Link | None, *, accepted: bool) -> None:
+        """Leave no new subscription in a session that persists."""
         link.feed.close()
-        if accepted and link.persists:
-            former = past.granted if past and past.is_at(link.configuration) else {}
-            # Those of an earlier run too: the broker has messages for them.
-            kept = former.keys() | self._earlier.filters.keys()
-            with contextlib.suppress(ConnectionLostError):
-                await link.unsubscribe(link.possible - kept)
-            # The session goes on from here, with all that the attempt took over from its predecessor.
-            # A QoS that was asked for may or may not be in force.
-            asked = link.configuration.target.filters
-            link.granted = {f: qos for f, qos in former.items() if asked.get(f, qos) == qos}
-            link.possible |= kept | (past.possible if past else set())
-            self._past = link
-        await link.connection.close()
+        try:
+            if accepted and link.persists:
+                await self._restore_session(link, past)
+        finally:
+            await link.connection.close()
+
+    async def _restore_session(self, link: _Link, past: _Link | None) -> None:
+        former = past.granted if past and past.is_at(link.configuration) else {}
+        # Those of an earlier run too: the broker has messages for them.
+        kept = former.keys() | self._earlier.filters.keys()
+        with contextlib.suppress(ConnectionLostError):
+            await link.unsubscribe(link.possible - kept)
+        # The session goes on from here, with all that the attempt took over from its predecessor.
+        # A QoS that was asked for may or may not be in force.
+        asked = link.configuration.target.filters
+        link.granted = {f: qos for f, qos in former.items() if asked.get(f, qos) == qos}
+        link.possible |= kept | (past.possible if past else set())
+        self._past = link
 
     def _lost(self, link: _Link, refusal: Refusal) -> None:
         if link is self._link:
