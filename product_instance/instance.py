@@ -84,7 +84,7 @@ class ProductInstance:
         self.actions = Actions()
         self._subscriptions = subscriptions
         # Only jitter: nothing secret comes of it.
-        self._random = random or Random()  # noqa: S311
+        self._random = random or Random()  # noqa: S311 - spreads retries, no secret
         self._book = CounterBook()
         self._started_at = datetime.now(UTC)
         self._boot_id = uuid7()

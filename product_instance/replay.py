@@ -79,7 +79,7 @@ class Replay(Letters):
         builtin.register(self._actions, self._mqtt, self.nats, self._webhooks, Mailer(settings))
         load_modules(settings.action_modules, self._actions)
         # Only jitter: nothing secret comes of it.
-        self._attempts = Attempts(self._actions, Random())  # noqa: S311
+        self._attempts = Attempts(self._actions, Random())  # noqa: S311 - spreads retries, no secret
         self._steps = Steps(settings.action_timeout_seconds)
         self._configuration: Configuration | None = None
 

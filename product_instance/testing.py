@@ -71,7 +71,7 @@ class Trial:
         self._routing = Routing(variables=dict(variables or {}), secrets=dict(secrets or {}))
         self._product_id = product_id
         # Nothing is drawn that matters: no pause is made.
-        self._attempts = Attempts(self.actions, Random(0), pause=_no_pause)  # noqa: S311
+        self._attempts = Attempts(self.actions, Random(0), pause=_no_pause)  # noqa: S311 - spreads retries, no secret
         self._sent = list[Outgoing]()
 
     async def run(

@@ -217,7 +217,7 @@ async def test_a_stream_does_not_go_on_over_a_gap(api: Api, collector: Any) -> N
     # Nobody has been there for long: what happens then is not kept.
     feed._left_at = float("-inf")  # pyright: ignore[reportPrivateUsage] - a minute ago
     await eventually(lambda: not feed.is_watched or feed.open == 0)
-    feed._left_at = float("-inf")  # pyright: ignore[reportPrivateUsage]
+    feed._left_at = float("-inf")  # pyright: ignore[reportPrivateUsage] - a minute ago
     await collector(product, messages.encode(status(product)))
     async with stream(api, **{"Last-Event-ID": again.last_id}) as third:
         assert await third.one() == ("reset", {})

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 1, 31, 8, 0, 30, tzinfo=UTC)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _BUCKETS = len(LATENCY_BOUNDS_SECONDS) + 1
-_TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+_TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis takes none
 _asyncpg: Any = asyncpg
 
 

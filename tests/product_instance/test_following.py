@@ -229,7 +229,7 @@ async def test_the_reconnect_command_makes_a_new_connection(
         # A command for another instance is neither carried out nor answered.
         before = instance.heartbeat().client_id
         commands = instance._commands  # pyright: ignore[reportPrivateUsage] - who does not answer cannot be asked
-        assert commands._answer(encode(Reconnect(instance_id="two"))) is None  # pyright: ignore[reportPrivateUsage]
+        assert commands._answer(encode(Reconnect(instance_id="two"))) is None  # pyright: ignore[reportPrivateUsage] - the same
         assert instance.heartbeat().client_id == before
         reply = decode(await control.command(encode(Reconnect(instance_id="one"))), CommandReply)
         assert reply.accepted
