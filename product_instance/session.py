@@ -264,12 +264,12 @@ class Session:
         return self._is_trying
 
     @contextlib.contextmanager
-    def _trying(self) -> Generator[None]:
-        self._is_trying = True
+    def _trying(self, *, cancellable: bool = True) -> Generator[None]:
+        before, self._is_trying = self._is_trying, cancellable
         try:
             yield
         finally:
-            self._is_trying = False
+            self._is_trying = before
 
     # The steps
 
@@ -506,14 +506,14 @@ class Session:
 
     async def _give_up(self, link: _Link, past: _Link | None, *, accepted: bool) -> None:
         """End a failed attempt, whatever the broker has granted it by now."""
-        # What is given up cannot be cancelled once more: it would leave a connection behind.
-        self._is_trying = False
-        routing = self._dealt_to(link) if accepted else None
-        if routing:
-            link.feed.routing = routing
-            await self._hand_over(link)
-        else:
-            await self._abandon(link, past, accepted=accepted)
+        # Cancelled once more it would leave a connection behind.
+        with self._trying(cancellable=False):
+            routing = self._dealt_to(link) if accepted else None
+            if routing:
+                link.feed.routing = routing
+                await self._hand_over(link)
+            else:
+                await self._abandon(link, past, accepted=accepted)
 
     def _dealt_to(self, link: _Link) -> Routing | None:
         """Where the messages go that a group has dealt to this connection: nobody else gets them.
@@ -521,14 +521,14 @@ class Session:
         Those that are not shared, or of a group that only the attempt is in, come to the connection at work
         as well. A session that goes on keeps them.
         """
-        at_work = self._link.configuration if self._link else link.configuration
         if link.persists and self._link is None:
             return None
+        at_work = (self._link or link).configuration
         filters = at_work.target.filters.keys() & link.possible
         return _routing(at_work) if any(map(topics.is_shared, filters)) else None
 
     async def _hand_over(self, link: _Link) -> None:
-        if link.persists or link.configuration.client_id:
+        if self._client_id_stays(link, link.configuration):
             # The next attempt has the same client id, and would end this one before it is drained.
             await self._let_go(link)
         else:

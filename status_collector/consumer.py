@@ -47,8 +47,7 @@ log = get_logger(__name__)
 CONSUMER = "status-collector"
 MAX_UNACKNOWLEDGED = 20_000
 """Delivered and not committed, of all collectors together: the stream delivers no more then."""
-_LATER = b'-NAK {"delay": 5000000000}'
-"""Deliver it again in five seconds (told in nanoseconds)."""
+_LATER_SECONDS = 5
 _LOOK_SECONDS = 0.5
 _TOLERATED_LAG = 1_000
 _FAULTS = (NatsError, OSError, TimeoutError)
@@ -231,7 +230,8 @@ class Consumer:
             if not self._buffer.put(heard, reply):
                 self._drops.count("buffer_full", "buffer", "the stream will deliver it again")
                 # Until then it stands among the unacknowledged, so that the stream slows down.
-                await self._answer([reply], _LATER)
+                with self._counted("acknowledge"):
+                    await message.nak(_LATER_SECONDS)
 
     async def _drop(self, reason: str, subject: str, reply: str, detail: str) -> None:
         # The boot's part of the subject is left out: a source is an instance, however often it starts.
@@ -240,14 +240,11 @@ class Consumer:
 
     async def acknowledge(self, replies: Iterable[str]) -> None:
         """Tell the stream what is committed. One that is lost costs one more delivery, which adds nothing."""
-        await self._answer(replies, b"")
-
-    async def _answer(self, replies: Iterable[str], answer: bytes) -> None:
         client = self._client
         assert client is not None
         with self._counted("acknowledge"):
             for reply in replies:
-                await client.publish(reply, answer)
+                await client.publish(reply)  # empty: acknowledged
 
     @contextlib.contextmanager
     def _counted(self, operation: str) -> Generator[None]:

@@ -36,7 +36,7 @@ async def _put(made: Consumer, port: int, number: int) -> None:
         client_id=client_id and client_id.format(name=made.control.root, number=number),
         clean_session=made.kind.session != "persistent",
     )
-    await made.control.put(made.control.snapshot(broker, *before.subscriptions, topics=before.topics))
+    await made.control.put(structs.replace(before, broker=broker))
 
 
 @pytest.mark.parametrize("session", _IDS)
