@@ -34,6 +34,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     session: str
     shared: bool
     protocol: str
+    login: tuple[str, str] | None = None
+    """User and password at the broker."""
 
     @property
     def words(self) -> dict[str, str]:
@@ -59,6 +61,7 @@ def snapshot(control: Control, kind: Kind, port: int, keep_alive: int = 60) -> S
     broker = Broker(
         host="127.0.0.1",
         port=port,
+        username=kind.login and kind.login[0],
         keep_alive=keep_alive,
         clean_session=kind.session != "persistent",
         protocol="5" if kind.protocol == "5" else "3.1.1",
@@ -84,7 +87,7 @@ async def _prepared(
     await control.open()
     try:
         async with Load(load_port, _topics(name)) as load:
-            await control.put(snapshot(control, kind, port, keep_alive))
+            await control.put(snapshot(control, kind, port, keep_alive), kind.login and kind.login[1])
             yield Consumer(kind=kind, control=control, load=load, books=Books(load))
     finally:
         await control.close()
