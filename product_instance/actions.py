@@ -70,7 +70,7 @@ class Actions:
         if started is None:
             handler = self._handlers.get(action_type)
             if handler is None:
-                raise UnknownActionError(f"no handler for the action type {action_type!r}")
+                raise UnknownActionError(f"no handler for the action type {action_type!r}: look at ACTIONS")
             started = self._started[action_type] = _as_coroutine(action_type, handler)
         return started(event, action)
 

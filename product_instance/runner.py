@@ -137,6 +137,9 @@ class Attempts:
             return _Fault(redacted(said, routing.secrets.values()), permanent=False)
         except (PermanentActionError, InvalidActionError) as error:
             return _Fault(redacted(_words(error), routing.secrets.values()), permanent=True)
+        except SystemExit as error:
+            # It would end the host, and the message would come again and end the next one.
+            return _Fault(redacted(f"it exits with {error.code}", routing.secrets.values()), permanent=False)
         except Exception as error:
             return _Fault(redacted(_words(error), routing.secrets.values()), permanent=False)
         return None

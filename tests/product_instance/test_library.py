@@ -79,6 +79,14 @@ async def test_trying_handlers_without_servers() -> None:
     async def never(_event: Any, _action: Any) -> None:
         raise PermanentActionError("never")
 
+    @actions.action("exiting")
+    async def exiting(_event: Any, _action: Any) -> None:
+        sys.exit(7)
+
+    @actions.action("exiting thread")
+    def exiting_thread(_event: Any, _action: Any) -> None:
+        sys.exit("no disk")
+
     trial = Trial(actions, variables={"site": "north"}, secrets={"token": "made-up"})
     tried = await trial.run(
         [
@@ -86,6 +94,8 @@ async def test_trying_handlers_without_servers() -> None:
             {"type": "sync", "conditions": {"kind": "c"}},
             {"type": "broken", "config": {"what": "{{ secrets.token }}"}, "retries": 5},
             {"type": "never"},
+            {"type": "exiting", "retries": 1},
+            {"type": "exiting thread", "retries": 0},
             {"type": "unknown"},
             {"type": "cancelled"},
             {"type": "mqtt_publish", "config": {"topic": "{{ variables.site }}/x", "payload": "p"}},
@@ -94,11 +104,13 @@ async def test_trying_handlers_without_servers() -> None:
         {"kind": "a"},
     )
     assert (tried.executed, tried.skipped) == (["sync", "mqtt_publish"], ["sync"])
-    assert tried.failed[:2] == [
+    assert tried.failed[:4] == [
         FailedAction(action_type="broken", error="no ***", attempts=6),
         FailedAction(action_type="never", error="never", attempts=1),
+        FailedAction(action_type="exiting", error="it exits with 7", attempts=2),
+        FailedAction(action_type="exiting thread", error="it exits with no disk", attempts=1),
     ]
-    assert [each.action_type for each in tried.failed[2:]] == ["unknown", "cancelled", "http_webhook"]
+    assert [each.action_type for each in tried.failed[4:]] == ["unknown", "cancelled", "http_webhook"]
     assert tried.sent == [MqttMessage(topic="north/x", payload="p")]
     assert calls == [(False, {"kind": "a"})]
     assert (await trial.run([{"type": "sync"}], b"\xff")).executed == ["sync"]
