@@ -29,10 +29,20 @@ def effect(before: Desired, after: Desired, *, at: datetime, live: int) -> Effec
         connection=needed.connection,
         subscribe=list(needed.subscribe),
         unsubscribe=needed.unsubscribe,
+        added=[route.name for i, route in new.routes.items() if i not in old.routes],
+        removed=[route.name for i, route in old.routes.items() if i not in new.routes],
+        resubscribed=_resubscribed(old, new) if needed.connection == "keep" else [],
         actions_changed=[new.routes[i].name for i in stays if old.routes[i].actions != new.routes[i].actions],
         secrets_changed=sorted(_secrets_changed(old, new)),
         live_instances=live,
     )
+
+
+def _resubscribed(old: plan.Target, new: plan.Target) -> list[str]:
+    # All filters of a target have one QoS.
+    asks_anew = {*old.filters.values()} != {*new.filters.values()}
+    stay = ((old.routes[i], route) for i, route in new.routes.items() if i in old.routes)
+    return [route.name for before, route in stay if asks_anew or before.filter != route.filter]
 
 
 def _secrets_changed(old: plan.Target, new: plan.Target) -> Iterator[str]:

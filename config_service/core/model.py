@@ -395,6 +395,12 @@ class Effect(Struct, frozen=True, kw_only=True):
     connection: Literal["keep", "open", "replace", "take_over", "close"] = "keep"
     subscribe: list[str] = field(default_factory=list[str])
     unsubscribe: list[str] = field(default_factory=list[str])
+    added: list[str] = field(default_factory=list[str])
+    """Names of subscriptions that begin."""
+    removed: list[str] = field(default_factory=list[str])
+    """Names of subscriptions that end."""
+    resubscribed: list[str] = field(default_factory=list[str])
+    """Names of subscriptions that go on with another topic filter or QoS on the same connection."""
     actions_changed: list[str] = field(default_factory=list[str])
     """Names of subscriptions whose actions change in memory."""
     secrets_changed: list[str] = field(default_factory=list[str])

@@ -23,7 +23,7 @@ from config_service.core.inputs import (
     TokenInput,
     TopicsInput,
 )
-from config_service.core.model import Write
+from config_service.core.model import Change, Write
 from mqtt_shared import sealing
 from tests.support.servers import execute, fetch_value
 from tests.support.waiting import eventually
@@ -243,6 +243,29 @@ async def test_subscription_life(cases: Usecases, product_id: int) -> None:
     assert (await cases.delete_subscription(product_id, found.id, WRITE)).revision == 4
     with pytest.raises(errors.NotFoundError):
         await cases.get_subscription(product_id, found.id)
+
+
+async def test_the_effect_names_the_subscriptions(cases: Usecases, product_id: int) -> None:
+    def told(change: Change[Any]) -> tuple[list[str], list[str], list[str]]:
+        return change.effect.added, change.effect.removed, change.effect.resubscribed
+
+    one = await _subscribe(cases, product_id, "one")
+    added = await cases.create_subscription(product_id, SubscriptionInput(name="two"), WRITE)
+    assert told(added) == (["two"], [], [])
+    renamed = await cases.update_subscription(product_id, one, SubscriptionPatch(topic="a/b"), WRITE)
+    assert told(renamed) == ([], [], ["one"])
+    wide = await cases.create_subscription(product_id, SubscriptionInput(name="wide", topic="a/#"), WRITE)
+    # The broker gives up a/b, which a/# covers now; the subscription goes on as it was.
+    assert wide.effect.unsubscribe == ["$share/bre/a/b"]
+    assert told(wide) == (["wide"], [], [])
+    off = await cases.update_subscription(product_id, one, SubscriptionPatch(enabled=False), WRITE)
+    assert told(off) == ([], ["one"], [])
+    other_qos = msgspec.structs.replace(CONFIG, topics=TopicsInput(qos=2))
+    qos = await cases.put_config(product_id, other_qos, WRITE)
+    assert told(qos) == ([], [], ["two", "wide"])
+    elsewhere = ConfigInput(broker=BrokerInput(host="other.example.com"))
+    moved = await cases.put_config(product_id, elsewhere, WRITE)
+    assert (moved.effect.connection, *told(moved)) == ("replace", [], [], [])
 
 
 async def test_subscription_names(cases: Usecases, product_id: int) -> None:

@@ -149,7 +149,7 @@ async def test_the_history_says_who_changed_what_and_goes_back(desk: Desk, mosqu
     await page.get_by_role("link", name="All revisions").click()
     await page.get_by_role("button", name="Restore revision 1…").click()
     dialog = page.get_by_role("dialog", name="Restore revision 1?")
-    await expect(dialog.get_by_text("1 topic filter unsubscribed on 1 instance")).to_be_visible()
+    await expect(dialog.get_by_text("1 subscription ends on 1 instance")).to_be_visible()
     await look_at(page, "advanced-restore")
     assert (await desk.system.call("GET", desk.system.path))["revision"] == 3
     await dialog.get_by_role("button", name="Restore", exact=True).click()

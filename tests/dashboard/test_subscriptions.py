@@ -70,7 +70,7 @@ async def test_a_new_subscription_counts_a_real_message(desk: Desk, mosquitto: B
     await _write(page, 1, {"type": "mqtt_publish", "config": {"topic": "fleet/done"}})
     await page.get_by_role("button", name="Save…").click()
     dialog = page.get_by_role("dialog")
-    await expect(dialog.get_by_text("1 topic filter subscribed on 1 instance; no reconnect.")).to_be_visible()
+    await expect(dialog.get_by_text("1 subscription begins on 1 instance; no reconnect.")).to_be_visible()
     await look_at(page, "subscription-preview")
     await dialog.get_by_role("button", name="Save", exact=True).click()
     rollout = page.get_by_role("region", name="Rollout")

@@ -67,7 +67,7 @@ async def test_an_export_is_what_an_import_takes_back(desk: Desk, mosquitto: Bro
     preview = page.get_by_role("region", name="What the import would change")
     await expect(preview).to_contain_text("An export of shop at revision 2 with 1 subscription.")
     await expect(preview.get_by_role("status")).to_have_text("1 subscription changed, 1 removed.")
-    await expect(preview).to_contain_text("1 topic filter unsubscribed on 1 instance; no reconnect.")
+    await expect(preview).to_contain_text("1 subscription ends on 1 instance; no reconnect.")
     changed = preview.get_by_role("region", name="Subscription orders")
     await expect(changed.get_by_role("row", name="Description")).to_contain_text(_HOSTILE)
     await look_at(page, "advanced-import")

@@ -21,11 +21,12 @@ describe("effectWords", () => {
   const effect = { connection: "keep" as const, subscribe: [], unsubscribe: [], actions_changed: [], live_instances: 3 };
   it.each([
     [{}, "Nothing changes for running instances."],
-    [{ subscribe: ["a", "b"], unsubscribe: ["c", "d"] }, "2 subscriptions resubscribe on 3 instances; no reconnect."],
+    [{ resubscribed: ["a", "b"] }, "2 subscriptions resubscribe on 3 instances; no reconnect."],
+    [{ resubscribed: ["a"], added: ["b", "c"], removed: ["d"] }, "1 subscription resubscribes, 2 subscriptions begin, 1 subscription ends on 3 instances; no reconnect."],
     [{ actions_changed: ["a"] }, "actions of 1 subscription change in memory on 3 instances; no reconnect."],
     [{ secrets_changed: ["token"] }, "1 secret changes in memory on 3 instances; no reconnect."],
     [{ connection: "replace" as const }, "On 3 instances: each makes a new connection before it gives up the old one."],
-    [{ subscribe: ["a"], live_instances: 0 }, "1 topic filter subscribed (no instance is live now); no reconnect."],
+    [{ added: ["a"], live_instances: 0 }, "1 subscription begins (no instance is live now); no reconnect."],
   ])("%o", (change, text) => {
     expect(effectWords({ ...effect, ...change })).toBe(text);
   });

@@ -23,22 +23,23 @@ const CONNECTION = {
 
 /** What a change means for running instances, as a sentence. */
 export function effectWords(effect: Effect): string {
-  const connection = effect.connection;
-  const { subscribe = [], unsubscribe = [], actions_changed = [], secrets_changed = [] } = effect;
-  const [added, removed, actions] = [subscribe.length, unsubscribe.length, actions_changed.length] as const;
-  const parts: string[] = [];
-  if (added && removed && connection === "keep" && added === removed) parts.push(`${count(added, "subscription")} ${added === 1 ? "resubscribes" : "resubscribe"}`);
-  else {
-    if (added) parts.push(`${count(added, "topic filter")} subscribed`);
-    if (removed) parts.push(`${count(removed, "topic filter")} unsubscribed`);
-  }
-  if (actions) parts.push(`actions of ${count(actions, "subscription")} change in memory`);
-  if (secrets_changed.length) parts.push(`${count(secrets_changed.length, "secret")} ${secrets_changed.length === 1 ? "changes" : "change"} in memory`);
+  const { connection, added = [], removed = [], resubscribed = [], actions_changed = [], secrets_changed = [] } = effect;
+  const parts = [
+    sentence(resubscribed, "subscription", "resubscribe"),
+    sentence(added, "subscription", "begin"),
+    sentence(removed, "subscription", "end"),
+    actions_changed.length ? `actions of ${count(actions_changed.length, "subscription")} change in memory` : "",
+    secrets_changed.length ? `${sentence(secrets_changed, "secret", "change")} in memory` : "",
+  ].filter((each) => each !== "");
   if (parts.length === 0 && connection === "keep") return "Nothing changes for running instances.";
   const live = effect.live_instances;
   const where = live === 0 ? "no instance is live now" : `on ${count(live, "instance")}`;
   const what = parts.length > 0 ? `${parts.join(", ")} ${live === 0 ? `(${where})` : where}` : capitalized(where);
   return `${what}${parts.length > 0 || live === 0 ? ";" : ":"} ${CONNECTION[connection]}.`;
+}
+
+function sentence({ length }: readonly string[], one: string, verb: string): string {
+  return length === 0 ? "" : `${count(length, one)} ${verb}${length === 1 ? "s" : ""}`;
 }
 
 function capitalized(text: string): string {
