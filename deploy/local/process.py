@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pwd
 import signal
 import subprocess
 import sys
-import threading
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Guard", "LocalError", "Process", "StartError", "group_of"]
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class LocalError(Exception):
@@ -34,6 +29,9 @@ class StartError(LocalError):
 
 class Guard:
     """The process that ends our children when we are killed.
+
+    It alone does so: the kernel's own signal (PR_SET_PDEATHSIG) is asked for between fork and exec, where
+    a lock that another thread held at the fork stops the child for good.
 
     Args:
         keep: open file descriptors it holds until the last child is gone, such as the lock of a data
@@ -140,7 +138,6 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=self.environment,
                 start_new_session=True,
-                preexec_fn=self._die_with_parent(),
                 cwd="/" if self._user else None,
                 user=self._user,
                 group=group_of(self._user),
@@ -220,20 +217,6 @@ class Process:
         if self._child is not None:
             self._child.wait()
             self._guard.forget(self._child.pid)
-
-    def _die_with_parent(self) -> Callable[[], None] | None:
-        # The kernel means the thread that forked, not the process: only the main one lasts.
-        if _libc is None or threading.current_thread() is not threading.main_thread():
-            return None
-        prctl, number, parent = _libc.prctl, int(self._death_signal), os.getpid()
-
-        def arrange() -> None:
-            # After the change of user, which would clear it. The second line: we died before the first.
-            prctl(_PR_SET_PDEATHSIG, number)
-            if os.getppid() != parent:
-                os._exit(1)
-
-        return arrange
 
 
 def group_of(user: str | None) -> int | None:
