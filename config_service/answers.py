@@ -17,6 +17,7 @@ from .core.model import (
     Effect,
     FleetProduct,
     Instance,
+    MissingSecret,
     MqttConfig,
     PathChange,
     Product,
@@ -272,6 +273,8 @@ class SecretsPage(Struct, frozen=True, kw_only=True):
     """One page of named secrets, without values."""
 
     secrets: list[Secret]
+    missing: list[MissingSecret]
+    """Those that actions refer to and that are not stored, the same on every page."""
     next_cursor: str | None
 
 

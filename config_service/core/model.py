@@ -34,6 +34,7 @@ __all__ = [
     "InstanceProgress",
     "Metrics",
     "MetricsPoint",
+    "MissingSecret",
     "MqttConfig",
     "Page",
     "PathChange",
@@ -157,6 +158,14 @@ class Secret(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     used_by: list[str] = field(default_factory=list[str])
+    """Subscriptions, on or off, whose actions refer to it."""
+
+
+class MissingSecret(Struct, frozen=True, kw_only=True):
+    """A secret that actions refer to and that is not stored: they fail at the instances until it is."""
+
+    name: str
+    used_by: list[str]
     """Subscriptions, on or off, whose actions refer to it."""
 
 

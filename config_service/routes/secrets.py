@@ -16,8 +16,8 @@ __all__ = ["ROUTES"]
 
 
 async def list_(call: Call) -> web.Response:
-    page = await call.usecases.list_secrets(call.product_id, *call.page)
-    return reply(SecretsPage(secrets=page.items, next_cursor=page.next_cursor))
+    page, missing = await call.usecases.list_secrets(call.product_id, *call.page)
+    return reply(SecretsPage(secrets=page.items, missing=missing, next_cursor=page.next_cursor))
 
 
 async def put(call: Call) -> web.Response:
@@ -49,7 +49,7 @@ ROUTES = (
         path=_SECRETS,
         name="list_secrets",
         tag=_TAG,
-        summary="The product's named secrets, without values",
+        summary="The product's named secrets, without values, and those that actions miss",
         handler=list_,
         role="viewer",
         answers={200: SecretsPage},

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import weakref
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct, UnsetType, structs
 
 from mqtt_shared import tls
+from mqtt_shared.messages import ProductChanged
 
 from ..core import certificates, effects, rules, snapshots
 from ..core import warnings as advice
@@ -285,6 +286,11 @@ class Base:
             effect=effects.effect(before, after, at=state.now, live=len(now.live)),
             warnings=advice.warnings(after, now.live, now=now.now),
         )
+
+    async def _tell(
+        self, product_id: int, name: str, action: Literal["created", "updated", "deleted"]
+    ) -> None:
+        await self._link.tell(ProductChanged(product_id=product_id, name=name, action=action))
 
     def _token(
         self, product_id: int, purpose: str, stored: str | None, given: str | UnsetType | None

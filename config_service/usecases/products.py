@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UnsetType, structs
 
 from mqtt_shared import sealing
 from mqtt_shared.logs import get_logger
-from mqtt_shared.messages import ProductChanged
 
 from ..core import rules
 from ..core.errors import KeyInUseError, NameTakenError, UnavailableError
@@ -231,11 +230,6 @@ class Products(Base):
                 self._publisher.wake(product_id)
                 await self._tell(product_id, old.name, "updated")
                 return
-
-    async def _tell(
-        self, product_id: int, name: str, action: Literal["created", "updated", "deleted"]
-    ) -> None:
-        await self._link.tell(ProductChanged(product_id=product_id, name=name, action=action))
 
     def _resealed(self, state: State, product: ProductRow, write: Write) -> str | None:
         if state.tombstone is None:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import structs
 
 from ..core.errors import Fault, InvalidInputError, NotFoundError, SecretInUseError, UnavailableError
-from ..core.model import Change, Page, Secret, Write
+from ..core.model import Change, MissingSecret, Page, Secret, Write
 from ..core.references import users
 from ..core.state import Desired, NamedSecret, State, secret_answer
 from ..store import MovedError
@@ -29,8 +29,10 @@ _MOST = 100
 class Secrets(Base):
     """Use cases of named secrets. No value ever comes back out."""
 
-    async def list_secrets(self, product_id: int, limit: int, cursor: str | None) -> Page[Secret]:
-        """One page in order of name."""
+    async def list_secrets(
+        self, product_id: int, limit: int, cursor: str | None
+    ) -> tuple[Page[Secret], list[MissingSecret]]:
+        """One page in order of name, and all that actions refer to and that are not stored."""
         wanted = (await self._state(product_id, Write(actor="list"))).desired()
         used_by = users(wanted.subscriptions)
         found = [
@@ -38,7 +40,12 @@ class Secrets(Base):
             for name, secret in sorted(wanted.secrets.items())
             if name > (cursor or "")
         ]
-        return page(found[: limit + 1], limit, lambda secret: secret.name)
+        missing = [
+            MissingSecret(name=name, used_by=names)
+            for name, names in sorted(used_by.items())
+            if name not in wanted.secrets
+        ]
+        return page(found[: limit + 1], limit, lambda secret: secret.name), missing
 
     async def put_secret(self, product_id: int, name: str, new: SecretInput, write: Write) -> Change[Secret]:
         """Create a secret or change its value: a new revision, where the product has a configuration.
@@ -121,4 +128,5 @@ class Secrets(Base):
                 raise MovedError
             # A configuration that is created at this moment may have been read without the change.
             self._publisher.wake(state.product.id)
+            await self._tell(state.product.id, state.product.name, "updated")
         return self._outcome(state, before, after, saved=None)

@@ -294,7 +294,8 @@ class StatusChanged(Struct, frozen=True, kw_only=True):
 
 
 class ProductChanged(Struct, frozen=True, kw_only=True):
-    """A product was created, updated (name, description, variables or key) or deleted.
+    """A product was created, updated (name, description, variables, key, or secrets while it has no
+    configuration) or deleted.
 
     Not repeated: who has been away reads the products anew.
     """

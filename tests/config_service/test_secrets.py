@@ -114,7 +114,7 @@ async def test_a_secret_lives_and_dies(api: Api, chosen: ServeSettings) -> None:
     assert (await snapshot(chosen, product, 6)).secrets == sealing.Secrets()
     assert [secret["name"] for secret in (await api.json("GET", path))["secrets"]] == ["orders_token"]
     assert (await api.json("DELETE", f"{path}/orders_token"))["message"] == "Secret removed successfully"
-    assert (await api.json("GET", path)) == {"secrets": [], "next_cursor": None}
+    assert (await api.json("GET", path)) == {"secrets": [], "missing": [], "next_cursor": None}
 
 
 async def test_an_unknown_secret_is_a_warning(api: Api) -> None:
@@ -125,6 +125,10 @@ async def test_an_unknown_secret_is_a_warning(api: Api) -> None:
     (warning,) = [each for each in answer["warnings"] if each["type"] == "unknown_secret"]
     assert warning["loc"] == ["subscriptions", "a", "actions", 0, "config"]
     assert "nobody" in warning["msg"]
+    secrets = config.replace("mqtt-config", "secrets")
+    assert (await api.json("GET", secrets))["missing"] == [{"name": "nobody", "used_by": ["a"]}]
+    await api.json("PUT", f"{secrets}/nobody", {"value": VALUE})
+    assert (await api.json("GET", secrets))["missing"] == []
 
 
 async def test_going_back_leaves_secrets_as_they_are(api: Api, chosen: ServeSettings) -> None:
