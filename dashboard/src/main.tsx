@@ -3,7 +3,6 @@ import "@mantine/notifications/styles.css";
 import "./app.css";
 
 import { localStorageColorSchemeManager, MantineProvider } from "@mantine/core";
-import { Notifications } from "@mantine/notifications";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { setNonce } from "get-nonce";
@@ -11,6 +10,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
 import { client } from "./api/cache";
+import { Toasts } from "./components/Toasts";
 import { nonce } from "./lib/nonce";
 import { router } from "./router";
 import { theme, variables } from "./theme";
@@ -30,7 +30,7 @@ createRoot(root).render(
       getStyleNonce={() => nonce}
     >
       <QueryClientProvider client={client}>
-        <Notifications position="bottom-right" autoClose={6000} limit={4} />
+        <Toasts />
         <RouterProvider router={router} />
       </QueryClientProvider>
     </MantineProvider>

@@ -3,7 +3,9 @@
 import { UnstyledButton } from "@mantine/core";
 import { IconArrowDown, IconArrowUp, IconArrowsSort } from "@tabler/icons-react";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useLayoutEffect, useRef, useState, type ReactNode } from "react";
+import { memo, useEffect, useLayoutEffect, useRef, useState, type FocusEvent, type ReactNode } from "react";
+
+import { focusAt, placeOf, type Place } from "~/lib/focus";
 
 import classes from "./DataTable.module.css";
 
@@ -40,6 +42,7 @@ export function DataTable<Row, Key extends string = string>(props: Props<Row, Ke
   useLayoutEffect(() => {
     if (body.current) setTop(body.current.getBoundingClientRect().top + window.scrollY);
   }, []);
+  const keepFocus = useKeptFocus(rows, rowKey);
   const virtual = useWindowVirtualizer({
     count: rows.length,
     estimateSize: () => rowHeight,
@@ -69,20 +72,41 @@ export function DataTable<Row, Key extends string = string>(props: Props<Row, Ke
               key={item.key}
               ref={virtual.measureElement}
               data-index={item.index}
+              onFocus={(event) => { keepFocus(event, rowKey(row)); }}
               role="row"
               aria-rowindex={item.index + 2}
               className={`${classes.row ?? ""} ${classes.body ?? ""}`}
               style={{ ...template, minHeight: rowHeight, transform: `translateY(${item.start - top}px)` }}
             >
-              {columns.map((each) => (
-                <div role="cell" key={each.name} className={cellClass(each)}>{each.cell(row)}</div>
-              ))}
+              <Cells columns={columns} row={row} />
             </div>
           );
         })}
       </div>
     </div>
   );
+}
+
+/** Made anew only for another row: scrolling moves them alone. */
+const Cells = memo(function Cells<Row, Key extends string>({ columns, row }: { columns: readonly Column<Row, Key>[]; row: Row }) {
+  return columns.map((each) => (
+    <div role="cell" key={each.name} className={cellClass(each)}>{each.cell(row)}</div>
+  ));
+}) as <Row, Key extends string>(props: { columns: readonly Column<Row, Key>[]; row: Row }) => ReactNode;
+
+/** Where a row with the focus is deleted, the focus goes to what takes its place, and does not fall out of the page. */
+function useKeptFocus<Row>(rows: readonly Row[], rowKey: (row: Row) => string | number) {
+  const last = useRef<{ element: Element; place: Place | null; key: string | number } | null>(null);
+  const isLost = (): boolean => last.current !== null && !last.current.element.isConnected && document.activeElement === document.body;
+  useEffect(() => {
+    // One that was only scrolled out of view is still a row.
+    if (!isLost() || rows.some((row) => rowKey(row) === last.current?.key)) return;
+    focusAt(last.current?.place ?? null);
+  }, [rows, rowKey]);
+  useEffect(() => () => { if (isLost()) focusAt(null); }, []);
+  return (event: FocusEvent, key: string | number): void => {
+    last.current = { element: event.target, place: placeOf(event.target), key };
+  };
 }
 
 function Header<Row, Key extends string>({ column, active, down, onSort }: {

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Stack, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, Stack, Textarea, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 
@@ -6,12 +6,13 @@ import { api, need } from "~/api/client";
 import { ApiError, fieldErrors } from "~/api/problem";
 import { keys } from "~/api/queries";
 import type { ProductCreated } from "~/api/types";
+import { Dialog } from "~/components/Dialog";
 import { Failure } from "~/components/Failure";
 import { LinkButton } from "~/components/links";
 import { OneTimeSecret } from "~/components/OneTimeSecret";
 
 /** Asks for a new product, then shows its key, which nobody can read again. */
-export function CreateProduct({ opened, onClose }: { opened: boolean; onClose: () => void }) {
+export function CreateProduct({ onClose }: { onClose: () => void }) {
   const client = useQueryClient();
   const form = useForm({
     initialValues: { name: "", description: "" },
@@ -29,38 +30,33 @@ export function CreateProduct({ opened, onClose }: { opened: boolean; onClose: (
       form.setErrors(taken ? { name: "Another product has this name" } : fieldErrors(error, ["name", "description"]));
     },
   });
-  const close = (): void => {
-    onClose();
-    form.reset();
-    create.reset();
-  };
   const made = create.data;
   const shownAtField = create.error instanceof ApiError && [409, 422].includes(create.error.status);
   if (made?.product_key) {
     return (
-      <Modal opened={opened} onClose={close} title={`${made.name} is created`} closeOnClickOutside={false} closeOnEscape={false} withCloseButton={false}>
+      <Dialog onClose={onClose} title={`${made.name} is created`} closeOnClickOutside={false} closeOnEscape={false} withCloseButton={false}>
         <OneTimeSecret secret={made.product_key}>
           This is the product key. Each instance needs it as PRODUCT_KEY, with PRODUCT_ID={made.id}, to open its configuration.
         </OneTimeSecret>
         <Group justify="flex-end" mt="lg">
-          <LinkButton to="/products/$productId/broker" params={{ productId: made.id }} onClick={close}>I have it; enter the broker</LinkButton>
+          <LinkButton to="/products/$productId/broker" params={{ productId: made.id }} onClick={onClose}>I have it; enter the broker</LinkButton>
         </Group>
-      </Modal>
+      </Dialog>
     );
   }
   return (
-    <Modal opened={opened} onClose={close} title="New product">
+    <Dialog onClose={onClose} title="New product" dirty={form.isDirty()}>
       <form onSubmit={form.onSubmit((values) => { create.mutate({ ...values, name: values.name.trim() }); })} noValidate>
         <Stack>
           <TextInput label="Name" placeholder="shop" required data-autofocus {...form.getInputProps("name")} />
           <Textarea label="Description" description="What these instances are for" autosize minRows={2} {...form.getInputProps("description")} />
           {create.error && !shownAtField ? <Failure error={create.error} title="Not created" /> : null}
           <Group justify="flex-end">
-            <Button variant="default" onClick={close}>Cancel</Button>
+            <Button variant="default" onClick={onClose}>Cancel</Button>
             <Button type="submit" loading={create.isPending}>Create</Button>
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

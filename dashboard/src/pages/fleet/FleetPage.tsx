@@ -76,7 +76,7 @@ export function FleetPage() {
           onSort={(sort) => { change({ sort, down: (search.sort ?? "urgency") === sort && !search.down }); }}
         />
       ) : null}
-      <CreateProduct opened={creating} onClose={() => { setCreating(false); }} />
+      {creating ? <CreateProduct onClose={() => { setCreating(false); }} /> : null}
     </Stack>
   );
 }

@@ -70,7 +70,7 @@ export function CreateToken({ products, onClose }: { products: readonly FleetPro
   }
   const { scope, lifetime } = form.values;
   return (
-    <Dialog onClose={onClose} title="New token" size="lg" closeOnClickOutside={!form.isDirty()}>
+    <Dialog onClose={onClose} title="New token" size="lg" dirty={form.isDirty()}>
       <form onSubmit={form.onSubmit((values) => { create.mutate(values); }, focusFirstFault)} noValidate>
         <Stack>
           <TextInput label="Name" placeholder="deployment" data-autofocus {...form.getInputProps("name")} />

@@ -40,7 +40,7 @@ export function useToggle(productId: number) {
     },
     onError: (error, { subscription, enabled }) => {
       show(subscription.id, !enabled);
-      notifications.show({ color: "red", title: `${subscription.name} stays ${enabled ? "off" : "on"}`, message: words(error) });
+      notifications.show({ color: "red", autoClose: false, title: `${subscription.name} stays ${enabled ? "off" : "on"}`, message: words(error) });
       void client.invalidateQueries({ queryKey: key });
     },
   });
