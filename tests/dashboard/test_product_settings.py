@@ -96,6 +96,15 @@ async def test_a_secret_is_stored_replaced_and_deleted_and_never_shown(desk: Des
     await look_at(page, "advanced-secret")
     await dialog.get_by_label("Name").fill("orders_token")
     await dialog.get_by_label("Value").fill("made-up-value")
+    # A slip loses nothing.
+    await page.keyboard.press("Escape")
+    question = page.get_by_role("dialog", name="Leave without saving?")
+    await expect(question.get_by_role("button", name="Stay")).to_be_focused()
+    await look_at(page, "advanced-secret-leave")
+    await page.keyboard.press("Escape")
+    await expect(question).to_have_count(0)
+    await expect(dialog.get_by_label("Value")).to_have_value("made-up-value")
+    await expect(dialog.get_by_label("Value")).to_be_focused()
     await dialog.get_by_role("button", name="Store").click()
     table = page.get_by_role("table", name="Secrets")
     row = table.get_by_role("row").nth(1)
@@ -129,13 +138,47 @@ async def test_a_secret_is_stored_replaced_and_deleted_and_never_shown(desk: Des
     (found,) = (await desk.system.call("GET", f"{desk.system.path}/subscriptions"))["subscriptions"]
     await desk.system.call("DELETE", f"{desk.system.path}/subscriptions/{found['id']}")
     await expect(row).to_contain_text("no action")
-    await page.get_by_role("button", name="Delete orders_token").click()
-    await expect(dialog).to_contain_text("No action refers to it.")
-    await dialog.get_by_label("Type orders_token to confirm").fill("orders_token")
-    await page.keyboard.press("Enter")
+    await desk.system.call("PUT", _product(desk) + "/secrets/stock_token", {"value": "made-up-value"})
+    await expect(table.get_by_text("stock_token")).to_be_visible()
+    await _delete(page, "orders_token")
+    await expect(table.get_by_text("orders_token")).to_have_count(0)
+    # What takes the place of the row that is gone.
+    await expect(page.get_by_role("button", name="Delete stock_token")).to_be_focused()
+    await expect(page.get_by_text("orders_token is deleted.")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_text("orders_token is deleted.")).to_have_count(0)
+    await _delete(page, "stock_token")
     await expect(page.get_by_role("heading", name="No secret yet")).to_be_visible()
+    await expect(page.get_by_role("main")).to_be_focused()
     assert (await desk.system.call("GET", _product(desk) + "/secrets"))["secrets"] == []
     assert not await _keeps(page, "made-up-value")
+
+
+async def test_a_secret_that_actions_miss_is_stored(desk: Desk, mosquitto: Broker) -> None:
+    page = await desk.sign_in(desk.product_path("advanced/secrets"), role="operator")
+    await expect(page.get_by_role("heading", name="No secret yet")).to_be_visible()
+    # Without a configuration, too, another one's change is seen.
+    await desk.system.call("PUT", _product(desk) + "/secrets/orders_token", {"value": "made-up-value"})
+    await expect(page.get_by_role("table", name="Secrets").get_by_text("orders_token")).to_be_visible()
+    await desk.configure(mosquitto)
+    action = {
+        "type": "http_webhook",
+        "config": {"url": "http://127.0.0.1:9/", "body": "{{ secrets.stock_token }}"},
+    }
+    await desk.system.call(
+        "POST", f"{desk.system.path}/subscriptions", {"name": "orders", "actions": [action]}
+    )
+    alert = page.get_by_role("alert", name="One is not stored")
+    await expect(alert).to_contain_text("used by orders")
+    await look_at(page, "advanced-secret-missing")
+    await alert.get_by_role("button", name="Store stock_token").click()
+    dialog = page.get_by_role("dialog", name="Store stock_token")
+    await expect(dialog.get_by_label("Value")).to_be_focused()
+    await dialog.get_by_label("Value").fill("made-up-value")
+    await dialog.get_by_role("button", name="Store").click()
+    await expect(alert).to_have_count(0)
+    await expect(page.get_by_role("table", name="Secrets").get_by_title("orders")).to_be_visible()
+    await expect(page.get_by_role("main")).to_be_focused()
 
 
 async def test_a_new_key_takes_the_place_of_the_old_one(desk: Desk, mosquitto: Broker) -> None:
@@ -251,6 +294,15 @@ async def test_an_operator_deletes_the_configuration_alone(desk: Desk, mosquitto
     await page.get_by_role("link", name="Product key").click()
     await expect(page.get_by_text("An administrator can make a new one.")).to_be_visible()
     await expect(page.get_by_role("main").get_by_role("button")).to_have_count(0)
+
+
+async def _delete(page: Page, secret: str) -> None:
+    await page.get_by_role("button", name=f"Delete {secret}").click()
+    dialog = page.get_by_role("dialog", name=f"Delete {secret}?")
+    await expect(dialog).to_contain_text("No action refers to it.")
+    await dialog.get_by_label(f"Type {secret} to confirm").fill(secret)
+    await page.keyboard.press("Enter")
+    await expect(dialog).to_have_count(0)
 
 
 def _product(desk: Desk) -> str:

@@ -77,12 +77,11 @@ export const rolloutQuery = (id: number) =>
     queryFn: () => need(api.GET("/api/v1/products/{product_id}/mqtt-config/rollout", { params: { path: { product_id: id } } })),
   });
 
-/** The named secrets of a product, without their values. */
+/** The named secrets of a product, without their values, and those that actions miss. */
 export const secretsQuery = (id: number) =>
   queryOptions({
     queryKey: keys.secrets(id),
-    queryFn: async () =>
-      (await need(api.GET("/api/v1/products/{product_id}/secrets", { params: { path: { product_id: id }, query: { limit: MOST_SECRETS } } }))).secrets,
+    queryFn: () => need(api.GET("/api/v1/products/{product_id}/secrets", { params: { path: { product_id: id }, query: { limit: MOST_SECRETS } } })),
   });
 
 /** All bearer tokens, without the tokens themselves. No event tells of their use: read anew whenever they are shown. */

@@ -131,6 +131,7 @@ function applyAll(client: QueryClient, read: ReturnType<typeof rereading>, event
       case "product":
         again(keys.fleet);
         again(keys.detail(event.data.product_id));
+        again(keys.secrets(event.data.product_id));
         break;
       case "ping":
       case "reset":

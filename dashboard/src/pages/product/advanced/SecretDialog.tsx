@@ -16,8 +16,10 @@ import classes from "./SecretDialog.module.css";
 
 interface Props {
   productId: number;
-  /** Null: a new one. */
+  /** Null: to be entered. */
   name: string | null;
+  /** There is a value of that name already. */
+  stored: boolean;
   taken: readonly string[];
   onClose: () => void;
 }
@@ -25,7 +27,7 @@ interface Props {
 const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,99}$/;
 
 /** Stores a secret, or another value of one. */
-export function SecretDialog({ productId, name, taken, onClose }: Props) {
+export function SecretDialog({ productId, name, stored, taken, onClose }: Props) {
   const client = useQueryClient();
   const [shown, setShown] = useState(false);
   const form = useForm({
@@ -38,8 +40,10 @@ export function SecretDialog({ productId, name, taken, onClose }: Props) {
   const put = useMutation({
     mutationFn: (values: { name: string; value: string }) =>
       need(api.PUT("/api/v1/products/{product_id}/secrets/{name}", { params: { path: { product_id: productId, name: values.name } }, body: { value: values.value } })),
-    onSuccess: ({ secret, effect }) => {
+    onSuccess: async ({ secret, effect }) => {
       notifications.show({ color: "green", title: `${secret.name} is stored`, message: effect ? effectWords(effect) : "" });
+      // Before the focus goes back: what opened this may be gone with it.
+      await client.invalidateQueries({ queryKey: keys.secrets(productId) });
       onClose();
       void client.invalidateQueries({ queryKey: keys.product(productId) });
     },
@@ -52,7 +56,7 @@ export function SecretDialog({ productId, name, taken, onClose }: Props) {
   });
   const shownAtField = Object.keys(fieldErrors(put.error, ["name", "value"])).some((each) => each !== "");
   return (
-    <Dialog onClose={onClose} size="lg" closeOnClickOutside={!form.isDirty()} title={name === null ? "New secret" : `Another value of ${name}`}>
+    <Dialog onClose={onClose} size="lg" dirty={form.isDirty()} title={name === null ? "New secret" : stored ? `Another value of ${name}` : `Store ${name}`}>
       <form onSubmit={form.onSubmit((values) => { put.mutate(values); }, focusFirstFault)} noValidate autoComplete="off">
         <Stack>
           {name === null ? <TextInput label="Name" placeholder="api_token" data-autofocus {...form.getInputProps("name")} /> : null}

@@ -240,7 +240,7 @@ function Section({ title, children }: { title: string; children: React.ReactNode
 }
 
 function useNames(productId: number, variables: Readonly<Record<string, string>>) {
-  const secrets = useQuery(secretsQuery(productId)).data;
+  const secrets = useQuery(secretsQuery(productId)).data?.secrets;
   return useMemo(() => templateNames(Object.keys(variables), secrets?.map((each) => each.name) ?? []), [variables, secrets]);
 }
 
