@@ -9,6 +9,7 @@ import re
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -205,8 +206,10 @@ async def figures(place: Place) -> dict[str, float]:
                 ready = float(answer.ok)
     except aiohttp.ClientError:
         return {}
-    found = re.findall(r"^status_collector_(\w+) ([0-9.e+]+)$", text, re.MULTILINE)
-    return {name: float(value) for name, value in found} | {"ready": ready}
+    sums: dict[str, float] = defaultdict(float)
+    for name, value in re.findall(r"^status_collector_(\w+)(?:{.*})? ([0-9.e+]+)$", text, re.MULTILINE):
+        sums[name] += float(value)
+    return {**sums, "ready": ready}
 
 
 async def fleet(instances: int, products: int, interval: float, seconds: float) -> None:

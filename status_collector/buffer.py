@@ -30,7 +30,7 @@ class Batch(Struct):
 
 
 class Buffer:
-    """Holds at most `capacity` boots; a flush takes `size`, and is due at once when so many wait."""
+    """Has room for `capacity` boots; a flush takes `size`, and is due at once when so many wait."""
 
     def __init__(self, size: int, capacity: int) -> None:
         self._size = size
@@ -42,12 +42,15 @@ class Buffer:
     def __len__(self) -> int:
         return len(self._batch.heard)
 
-    def put(self, heard: Heard, acknowledge: str) -> bool:
-        """Add one; false when there is no room, and then the stream delivers it again later."""
+    @property
+    def room(self) -> int:
+        """How many more boots it may be given, beside those that a flush has taken."""
+        return self._capacity - len(self._batch.heard) - self._taken
+
+    def put(self, heard: Heard, acknowledge: str) -> None:
+        """Add one."""
         batch, key = self._batch, heard.key
         known = batch.heard.get(key)
-        if known is None and len(batch.heard) + self._taken >= self._capacity:
-            return False
         if known is None:
             batch.heard[key] = heard
         else:
@@ -56,7 +59,6 @@ class Buffer:
         batch.acknowledge[key] = acknowledge
         if len(batch.heard) >= self._size:
             self._full.set()
-        return True
 
     def take(self) -> Batch:
         """At most `size` boots, those that wait longest. Then either `put_back` or `done`."""

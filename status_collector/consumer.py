@@ -8,6 +8,7 @@ import time
 from math import nan
 from typing import TYPE_CHECKING, Any, cast
 
+from msgspec import json
 from nats.errors import Error as NatsError
 from nats.js.api import (
     AckPolicy,
@@ -25,6 +26,7 @@ from mqtt_shared.logs import get_logger
 from mqtt_shared.messages import MalformedMessageError, StatusChanged, encode
 
 from .core.check import ForeignHeartbeatError, check
+from .core.credit import Credit
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -47,17 +49,20 @@ log = get_logger(__name__)
 CONSUMER = "status-collector"
 MAX_UNACKNOWLEDGED = 20_000
 """Delivered and not committed, of all collectors together: the stream delivers no more then."""
-_LATER_SECONDS = 5
+_MOST_ASKED = 5_000
+_REQUEST_SECONDS = 5
+_GRACE_SECONDS = 2
 _LOOK_SECONDS = 0.5
 _TOLERATED_LAG = 1_000
 _FAULTS = (NatsError, OSError, TimeoutError)
 
 
 class Consumer:
-    """One member of the queue group that shares the durable consumer.
+    """One of those who share the durable consumer: asks the stream for as much as there is room for.
 
-    A push consumer with a callback is four times as fast as fetching, and loses nothing when cancelled: what
-    was not acknowledged comes again.
+    Heartbeats come to a callback, which is four times as fast as fetching, and loses nothing when cancelled:
+    what was not acknowledged comes again. A stream that pushes would deliver what cannot be taken: of a boot
+    that reports on, nothing stays unacknowledged for long, so that its own limit does not hold it back.
     """
 
     problem: str | None = "not connected yet"
@@ -82,6 +87,8 @@ class Consumer:
         self._metrics = metrics
         self._client: Client | None = None
         self._subscription: Subscription | None = None
+        self._credit = Credit(_MOST_ASKED)
+        self._inbox = ""
         self._made = False
         self._received_since = 0
 
@@ -98,7 +105,7 @@ class Consumer:
 
     async def stop(self) -> None:
         """Take no more heartbeats; what was delivered already is in the buffer then. Bounded."""
-        self.hearing = False
+        self.hearing, self._inbox = False, ""
         if self._subscription is not None:
             with contextlib.suppress(*_FAULTS):
                 await asyncio.wait_for(self._subscription.drain(), 2)
@@ -124,6 +131,7 @@ class Consumer:
         if self.problem is None:
             log.warning("heartbeats do not come through", error=problem)
         self.problem, self.hearing, self._made = problem, False, False
+        self._credit.clear()
 
     async def _look(self, client: Client) -> None:
         if not self._made:
@@ -135,6 +143,8 @@ class Consumer:
             # Somebody removed the stream or the consumer, or the server lost its files.
             await self._make(client)
             return
+        self._credit.expire(time.monotonic())
+        await self._ask()
         lag: int = info.num_pending or 0
         received, self._received_since = self._received_since, 0
         self._metrics.lag.set(lag)
@@ -165,16 +175,26 @@ class Consumer:
         """Stream, consumer, subscription: each only if it is missing or another one."""
         manager = self._manager(client)
         await self._make_stream(manager)
-        await manager.add_consumer(self._subjects.heartbeat_stream, self._consumer_config())
+        await self._make_consumer(manager)
         if self._subscription is None:
+            inbox = client.new_inbox()
             self._subscription = await cast("Any", client).subscribe(
-                self._subjects.heartbeat_delivery,
-                queue=CONSUMER,
+                f"{inbox}.*",
                 cb=self._received,
                 pending_msgs_limit=2 * MAX_UNACKNOWLEDGED,
                 pending_bytes_limit=256 * 2**20,
             )
+            self._inbox = inbox
+        self._credit.clear()
         self._made = True
+
+    async def _make_consumer(self, manager: Any) -> None:
+        stream = self._subjects.heartbeat_stream
+        with contextlib.suppress(NotFoundError):
+            # One that pushes, as earlier versions made it, cannot be changed into one that is asked.
+            if (await manager.consumer_info(stream, CONSUMER)).config.deliver_subject:
+                await manager.delete_consumer(stream, CONSUMER)
+        await manager.add_consumer(stream, self._consumer_config())
 
     async def _make_stream(self, manager: Any) -> None:
         wanted = self._stream_config()
@@ -202,8 +222,6 @@ class Consumer:
     def _consumer_config(self) -> ConsumerConfig:
         return ConsumerConfig(
             durable_name=CONSUMER,
-            deliver_subject=self._subjects.heartbeat_delivery,
-            deliver_group=CONSUMER,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self._redelivery,
@@ -215,6 +233,12 @@ class Consumer:
         return cast("Any", client).jetstream(timeout=3)
 
     async def _received(self, message: Msg) -> None:
+        if not message.reply:
+            # Not a heartbeat: a request is over, without all that it asked for.
+            self._credit.over(message.subject.rpartition(".")[2])
+            await self._ask()
+            return
+        self._credit.came()
         self._received_since += 1
         self._metrics.received.inc()
         subject, reply = message.subject, message.reply
@@ -227,11 +251,22 @@ class Consumer:
             await self._drop("foreign", subject, reply, str(error))
         else:
             # Only the reply subject is kept: the message itself would hold its bytes.
-            if not self._buffer.put(heard, reply):
-                self._drops.count("buffer_full", "buffer", "the stream will deliver it again")
-                # Until then it stands among the unacknowledged, so that the stream slows down.
-                with self._counted("acknowledge"):
-                    await message.nak(_LATER_SECONDS)
+            self._buffer.put(heard, reply)
+            if self._credit.left <= _MOST_ASKED // 2:
+                await self._ask()
+
+    async def _ask(self) -> None:
+        """Ask the stream for more, where there is room for more than is on its way."""
+        if not self._made or not self._inbox:
+            return
+        until = time.monotonic() + _REQUEST_SECONDS + _GRACE_SECONDS
+        if asked := self._credit.ask(self._buffer.room, until):
+            name, count = asked
+            request = json.encode({"batch": count, "expires": _REQUEST_SECONDS * 10**9})
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._subjects.heartbeat_stream}.{CONSUMER}"
+            with self._counted("consume"):
+                assert self._client is not None
+                await self._client.publish(subject, request, f"{self._inbox}.{name}")
 
     async def _drop(self, reason: str, subject: str, reply: str, detail: str) -> None:
         # The boot's part of the subject is left out: a source is an instance, however often it starts.
@@ -245,6 +280,7 @@ class Consumer:
         with self._counted("acknowledge"):
             for reply in replies:
                 await client.publish(reply)  # empty: acknowledged
+        await self._ask()
 
     @contextlib.contextmanager
     def _counted(self, operation: str) -> Generator[None]:

@@ -102,8 +102,8 @@ class Flusher:
                 self._failed(str(error))
                 return False
             self._succeeded(batch, time.monotonic() - started, flushed)
-            await self._acknowledge(batch.acknowledge.values())
             self._buffer.done()
+            await self._acknowledge(batch.acknowledge.values())
         await self._tell(flushed)
         return True
 

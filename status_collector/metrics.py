@@ -29,7 +29,7 @@ class _Place(TypedDict):
 
 _SIZES = (1, 10, 100, 1_000, 5_000, 10_000, 50_000)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_REASONS = ("malformed", "foreign", "buffer_full", "refused", "product_gone", "subscription_foreign")
+_REASONS = ("malformed", "foreign", "refused", "product_gone", "subscription_foreign")
 _OPERATIONS = ("consume", "flush", "sweep", "publish", "acknowledge")
 
 

@@ -53,11 +53,6 @@ class Subjects(Struct, frozen=True):
         return f"{self.root}.heartbeat.*.*.*"
 
     @property
-    def heartbeat_delivery(self) -> str:
-        """Where the stream hands heartbeats to the collectors, which share them as one queue group."""
-        return f"{self.root}.delivery.heartbeats"
-
-    @property
     def dead_letter_stream(self) -> str:
         """The stream of messages whose actions failed for the last time."""
         return f"{self.root.upper()}_DEAD_LETTERS"

@@ -66,7 +66,7 @@ async def test_a_heartbeat_becomes_status_instance_and_totals(
     assert instance["action_types"] == ["a", "b"]
 
 
-async def test_what_finds_no_room_is_delivered_again_before_it_is_given_up(
+async def test_what_finds_no_room_waits_in_the_stream(
     collectors: Collectors,
     database: Database,
     client: Client,
@@ -77,11 +77,13 @@ async def test_what_finds_no_room_is_delivered_again_before_it_is_given_up(
     monkeypatch.setattr("status_collector.app.MAX_UNACKNOWLEDGED", 1)
     async with collectors(flush_interval_seconds=1, redelivery_seconds=300) as running:
         await ready(running)
-        for instance in ("i1", "i2"):
+        for instance in ("i1", "i2", "i3"):
             await send(client, nats_root, heartbeat({first: 1}, product_id=product, instance_id=instance))
-        await eventually(lambda: metric(running, "heartbeats_merged_total") == 2, 30)
-        assert metric(running, "heartbeats_dropped_total", reason="buffer_full") == 1
-        assert await database.totals(product) == {first: 2}
+        await eventually(lambda: metric(running, "heartbeats_received_total") == 1)
+        assert metric(running, "boots_waiting") == 1
+        await eventually(lambda: metric(running, "heartbeats_merged_total") == 3, 30)
+        assert metric(running, "heartbeats_received_total") == 3, "each is delivered once"
+        assert await database.totals(product) == {first: 3}
 
 
 async def test_totals_equal_the_reference_with_two_collectors_and_restarts(

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import nats
+from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
 from mqtt_shared.subjects import Subjects
@@ -217,6 +218,31 @@ async def test_a_stream_that_somebody_deletes_is_made_again(
         await eventually(_without_errors(made))
         await send(client, nats_root, heartbeat({first: 1, second: 2}, product_id=product))
         await eventually(counted)
+
+
+async def test_a_consumer_that_pushes_is_replaced(
+    collectors: Collectors, database: Database, client: Client, nats_root: str
+) -> None:
+    product, (first, second) = await database.product("lamps")
+    manager: Any = cast("Any", client).jetstream()
+    subjects = Subjects(nats_root)
+    stream = subjects.heartbeat_stream
+    await manager.add_stream(name=stream, subjects=[subjects.heartbeats], max_msgs_per_subject=1)
+    earlier = ConsumerConfig(
+        durable_name=CONSUMER,
+        deliver_subject="somewhere",
+        deliver_group=CONSUMER,
+        ack_policy=AckPolicy.EXPLICIT,
+    )
+    await manager.add_consumer(stream, earlier)
+    await send(client, nats_root, heartbeat({first: 1, second: 2}, product_id=product))
+    async with collectors():
+
+        async def counted() -> bool:
+            return await database.totals(product) == {first: 1, second: 2}
+
+        await eventually(counted, 10)
+    assert (await manager.consumer_info(stream, CONSUMER)).config.deliver_subject is None
 
 
 def _without_errors(check: Any) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from mqtt_shared.settings import InvalidSettingsError, load
 from status_collector import sql
 from status_collector.buffer import Buffer
+from status_collector.core.credit import Credit
 from status_collector.core.liveness import liveness
 from status_collector.drops import Drops
 from status_collector.metrics import Metrics
@@ -26,21 +27,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def put(buffer: Buffer, instance: str, messages: int = 1, seq: int = 1) -> bool:
-    return buffer.put(hear(heartbeat({1: messages}, instance_id=instance, seq=seq), 0), "reply")
+def put(buffer: Buffer, instance: str, messages: int = 1, seq: int = 1) -> None:
+    buffer.put(hear(heartbeat({1: messages}, instance_id=instance, seq=seq), 0), "reply")
 
 
-def test_the_buffer_holds_one_value_per_boot_and_no_more_than_it_may() -> None:
+def test_the_buffer_holds_one_value_per_boot_and_knows_its_room() -> None:
     buffer = Buffer(size=10, capacity=2)
-    assert put(buffer, "i1", 5, seq=2)
-    assert put(buffer, "i1", 3, seq=1)
-    assert put(buffer, "i2")
-    assert not put(buffer, "i3")
-    assert put(buffer, "i1", 7, seq=3), "a boot that it holds needs no room"
+    put(buffer, "i1", 5, seq=2)
+    put(buffer, "i1", 3, seq=1)
+    put(buffer, "i1", 7, seq=3)
+    assert buffer.room == 1
+    put(buffer, "i2")
+    assert buffer.room == 0
     batch = buffer.take()
-    assert not put(buffer, "i3"), "what is being flushed still needs room"
+    assert buffer.room == 0, "what is being flushed still needs room"
     buffer.done()
-    assert put(buffer, "i3")
+    assert buffer.room == 2
     heard = next(each for key, each in batch.heard.items() if key.instance_id == "i1")
     assert (heard.heartbeat.seq, heard.tally.counters()[1].messages_received) == (3, 7)
 
@@ -55,6 +57,41 @@ def test_a_batch_that_was_not_stored_waits_with_what_came_since() -> None:
     again = buffer.take()
     assert sorted(each.tally.counters()[1].messages_received for each in again.heard.values()) == [1, 6]
     assert again.heard.keys() == again.acknowledge.keys()
+
+
+def test_no_more_is_asked_for_than_there_is_room_for() -> None:
+    credit = Credit(most=10)
+    assert credit.ask(room=0, until=5) is None
+    assert credit.ask(room=4, until=5) == ("1", 4)
+    assert credit.ask(room=4, until=5) is None, "all of it is on its way"
+    credit.came()
+    assert credit.ask(room=3, until=5) is None, "more than half of it is on its way"
+    credit.came()
+    assert credit.ask(room=20, until=6) == ("2", 8), "two are on their way still"
+    assert credit.left == 10
+    # The oldest request is filled first.
+    credit.came()
+    credit.came()
+    credit.over("1")
+    assert credit.left == 8
+    credit.came()
+    credit.over("2")
+    credit.over("2")
+    assert credit.left == 0
+    credit.came()
+    assert credit.left == 0, "one of a request that was given up"
+
+
+def test_a_request_that_nobody_answers_is_given_up() -> None:
+    credit = Credit(most=10)
+    assert credit.ask(room=2, until=5) == ("1", 2)
+    assert credit.ask(room=10, until=7) == ("2", 8)
+    credit.expire(4.9)
+    assert credit.left == 10
+    credit.expire(5)
+    assert credit.left == 8
+    credit.clear()
+    assert (credit.left, credit.ask(room=10, until=9)) == (0, ("3", 10))
 
 
 async def test_a_full_buffer_is_due_at_once() -> None:

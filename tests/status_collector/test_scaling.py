@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from mqtt_shared.subjects import Subjects
+from status_collector.consumer import CONSUMER
 from tests.support.processes import read
 from tests.support.waiting import eventually
 
 from .support import Database, Fleet, send
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from nats.aio.client import Client
 
@@ -101,3 +103,40 @@ async def test_five_share_the_work_one_is_killed_one_leaves_and_one_joins(
     assert leaving.returncode == 0
     await fleet.end()
     await eventually(fleet.is_exact, 25)
+
+
+async def test_one_that_is_frozen_is_dealt_no_more(
+    environment: dict[str, str], processes: Processes, database: Database, client: Client, nats_root: str
+) -> None:
+    product, subscriptions = await database.product("lamps", 3)
+    reporting = Reporting(client, nats_root, database, [Fleet(product, subscriptions, size=20, seed=1)])
+    environment["REDELIVERY_SECONDS"] = "300"
+    del environment["HTTP_PORT"]
+    (frozen, _), (_, port) = await asyncio.gather(
+        *(processes.serve("status_collector", environment=environment) for _ in range(2))
+    )
+    stream = Subjects(nats_root).heartbeat_stream
+    manager = cast("Any", client).jetstream()
+
+    async def waiting() -> int:
+        info = await manager.consumer_info(stream, CONSUMER)
+        return info.num_waiting
+
+    await eventually(lambda: _equals(waiting, 2), 20)
+    frozen.freeze()
+    # What it had asked for.
+    await eventually(lambda: _equals(waiting, 1), 20)
+    before = await received(port)
+    await reporting.report(5)
+    await reporting.end()
+    await eventually(reporting.is_exact, 20)
+    assert (await manager.consumer_info(stream, CONSUMER)).num_ack_pending == 0
+    assert await received(port) > before
+    frozen.thaw()
+    assert await reporting.all_share([port])
+    await reporting.end()
+    await eventually(reporting.is_exact, 20)
+
+
+async def _equals(look: Callable[[], Awaitable[int]], wanted: int) -> bool:
+    return await look() == wanted
