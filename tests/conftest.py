@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.local.process import Guard
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from deploy.local.postgres import Postgres
 
 _TEMPLATE = "template_migrated"
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

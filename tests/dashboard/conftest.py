@@ -122,7 +122,9 @@ async def desk(system: System, browser: Browser) -> AsyncIterator[Desk]:
 
 
 async def look_at(page: Page, name: str, *, image: bool = False) -> None:
-    """Check what is shown in both themes, wide and narrow: axe finds nothing, nothing sticks out.
+    """Check what is shown in both themes, wide and narrow: nothing sticks out, axe finds nothing.
+
+    Axe looks at each theme and each width once: colours are those of the theme, layout is that of the width.
 
     Keeps screenshots in build/screenshots; with `image` and WRITE=1 one for the documentation as well.
     """
@@ -138,8 +140,9 @@ async def look_at(page: Page, name: str, *, image: bool = False) -> None:
             await page.screenshot(path=_SCREENSHOTS / f"{name}-{theme}-{width}.png", full_page=True)
             extra = await page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
             found += [f"{theme} {width}: {extra} px stick out"] if extra > 0 else []
-            await page.evaluate(_AXE.read_text())
-            found += [f"{theme} {width}: {each}" for each in await page.evaluate(_AXE_RUN)]
+            if (theme, width) in (("light", 1280), ("dark", 360)):
+                await page.evaluate(_AXE.read_text())
+                found += [f"{theme} {width}: {each}" for each in await page.evaluate(_AXE_RUN)]
         if image and theme == "light" and "WRITE" in os.environ:
             _IMAGES.mkdir(exist_ok=True)
             await page.screenshot(path=_IMAGES / f"{name}.png")

@@ -160,7 +160,6 @@ def test_the_id_of_a_key_tells_nothing_about_it() -> None:
     assert key_id(KEY) not in KEY
 
 
-@settings(deadline=None)
 @given(
     texts=st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True), st.text(max_size=300)),
     password=st.text(max_size=512),
