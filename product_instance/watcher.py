@@ -16,7 +16,7 @@ from mqtt_shared.logs import get_logger
 from .errors import ActionError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from random import Random
 
     from nats.aio.client import Client
@@ -32,6 +32,9 @@ log = get_logger(__name__)
 _FLUSH_SECONDS = 2
 _ANSWER_SECONDS = 2
 _RETRY_SECONDS = 1
+# The jitter may halve them: the last get is then 2.5 s after the connect, which is later than config_service
+# waits for the stream to acknowledge what it put (2 s).
+_CATCH_UP_SECONDS = (1, 4)
 
 
 class Bus:
@@ -108,8 +111,11 @@ class Watcher:
 
     A core subscription to the key's subject brings changes at once, and costs NATS no consumer state. A
     direct get of the last value, at each connect and now and then, brings whatever was missed in between:
-    it comes after the subscription, so that nothing falls between the two. A key that is missing or deleted
-    means "unknown" and changes nothing.
+    it comes after the subscription, so that nothing falls between the two. NATS hands a message to its
+    subscribers first and stores it a moment later, so that a snapshot on its way while we connect is neither
+    heard nor got: two more gets follow each connect. By the last one, it is stored; one that the stream did
+    not acknowledge in time, config_service puts again or a later refresh brings. A key that is missing or
+    deleted means "unknown" and changes nothing.
     """
 
     def __init__(
@@ -134,10 +140,16 @@ class Watcher:
     async def run(self) -> None:
         """Watch for ever, once connected. After a reconnect nats-py subscribes again before we get again."""
         await self._nats.subscribe(self._subject, self._received)
+        catching_up: Iterator[float] = iter(())
         while True:
-            self._again.clear()
-            known = await self._get()
-            await self._pause(self._refresh_seconds if known else _RETRY_SECONDS)
+            if self._again.is_set():
+                self._again.clear()
+                catching_up = iter(_CATCH_UP_SECONDS)
+            if await self._get():
+                seconds = min(next(catching_up, self._refresh_seconds), self._refresh_seconds)
+            else:
+                seconds = _RETRY_SECONDS
+            await self._pause(seconds)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

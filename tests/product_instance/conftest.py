@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from msgspec import structs
+from nats.js.api import StreamSource, SubjectTransform
 
 from mqtt_shared import bus
 from mqtt_shared.messages import (
@@ -96,6 +97,21 @@ class Control:
 
     async def put_raw(self, raw: bytes) -> None:
         await self._kv.put(str(PRODUCT), raw)
+
+    async def put_unheard(self, raw: bytes) -> None:
+        """What was handed to subscribers before they subscribed, and is stored only now.
+
+        It comes by way of a second stream: what a stream takes from another one, no subscriber hears.
+        """
+        js = cast("Any", self._nats).jetstream()
+        name, subject = f"{self.subjects.root}_unheard", f"{self.subjects.root}.unheard"
+        transform = SubjectTransform(src=subject, dest=self.subjects.config(PRODUCT))
+        bucket = (await js.stream_info(self.subjects.bucket_stream)).config
+        await js.add_stream(name=name, subjects=[subject])
+        await js.update_stream(
+            bucket.evolve(sources=[StreamSource(name=name, subject_transforms=[transform])])
+        )
+        await js.publish(subject, raw)
 
     async def delete(self) -> None:
         await self._kv.delete(str(PRODUCT))
