@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .metrics import Metrics
     from .settings import CollectorSettings
 
-__all__ = ["CONSUMER", "MAX_UNACKNOWLEDGED", "Consumer"]
+__all__ = ["CONSUMER", "MAX_UNACKNOWLEDGED", "REQUEST_SECONDS", "Consumer"]
 
 log = get_logger(__name__)
 
@@ -50,7 +50,8 @@ CONSUMER = "status-collector"
 MAX_UNACKNOWLEDGED = 20_000
 """Delivered and not committed, of all collectors together: the stream delivers no more then."""
 _MOST_ASKED = 5_000
-_REQUEST_SECONDS = 5
+REQUEST_SECONDS = 5
+"""How long the stream keeps a request for heartbeats that do not come."""
 _GRACE_SECONDS = 2
 _LOOK_SECONDS = 0.5
 _TOLERATED_LAG = 1_000
@@ -259,10 +260,10 @@ class Consumer:
         """Ask the stream for more, where there is room for more than is on its way."""
         if not self._made or not self._inbox:
             return
-        until = time.monotonic() + _REQUEST_SECONDS + _GRACE_SECONDS
+        until = time.monotonic() + REQUEST_SECONDS + _GRACE_SECONDS
         if asked := self._credit.ask(self._buffer.room, until):
             name, count = asked
-            request = json.encode({"batch": count, "expires": _REQUEST_SECONDS * 10**9})
+            request = json.encode({"batch": count, "expires": REQUEST_SECONDS * 10**9})
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._subjects.heartbeat_stream}.{CONSUMER}"
             with self._counted("consume"):
                 assert self._client is not None
