@@ -53,6 +53,14 @@ _MISSING = (
     _asyncpg.UndefinedColumnError,
     _asyncpg.UndefinedFunctionError,
 )
+_AWAY = (
+    OSError,
+    TimeoutError,
+    _asyncpg.InterfaceError,
+    # asyncpg's own state machine, between the server's goodbye and the end of the connection.
+    _asyncpg.InternalClientError,
+    _asyncpg.PostgresError,
+)
 
 
 class Store:
@@ -129,7 +137,7 @@ def translate(error: BaseException) -> StoreError | None:
         return RefusedError(str(error))
     if isinstance(error, _asyncpg.InterfaceError) and isinstance(error, ValueError):
         return RefusedError(str(error))  # the driver's own check of a value, before it is sent
-    if isinstance(error, OSError | TimeoutError | _asyncpg.InterfaceError | _asyncpg.PostgresError):
+    if isinstance(error, _AWAY):
         return UnavailableError(str(error) or type(error).__name__)
     return None
 

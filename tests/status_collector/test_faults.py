@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import nats
+import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
 from mqtt_shared.subjects import Subjects
 from status_collector.consumer import CONSUMER
+from status_collector.errors import UnavailableError
+from status_collector.store import Store
 from tests.support.proxy import TcpProxy
 from tests.support.waiting import eventually
 
@@ -141,6 +144,26 @@ async def test_sigterm_flushes_what_was_heard_and_ends_with_0(
     assert await database.totals(product) == fleet.totals()
     info = await manager.consumer_info(Subjects(nats_root).heartbeat_stream, CONSUMER)
     assert info.num_ack_pending == 0
+
+
+async def test_a_connection_whose_server_has_said_goodbye_is_replaced(
+    collector_url: str, database: Database
+) -> None:
+    server = urlsplit(collector_url)
+    async with TcpProxy(str(server.hostname), server.port or 0) as proxy:
+        proxy.keeps_open = True
+        through = server._replace(netloc=server.netloc.replace(f":{server.port}", f":{proxy.port}"))
+        async with Store.open(urlunsplit(through)) as store:
+            await store.ping()
+            ended = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = $1"
+            assert await database.connection.fetchval(ended, server.username) == 1
+            await asyncio.sleep(0.2)  # for the goodbye to arrive
+            with pytest.raises(UnavailableError):
+                async with store.transaction():
+                    pass
+            proxy.keeps_open = False
+            async with store.transaction() as transaction:
+                assert await transaction.clock()
 
 
 async def test_postgresql_killed_and_back(

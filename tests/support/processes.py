@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+_SHOWN = 3000
 # Nothing of the developer's own environment may steer a process under test.
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
@@ -77,15 +78,16 @@ class Processes:
         return process, port
 
     def close(self) -> None:
-        """Kill every process that still runs."""
+        """Kill every process that still runs. Of a test that failed, pytest shows what they told last."""
         for process in reversed(self._made):
             process.kill()
+            print(f"{process.name}:\n{process.output()[-_SHOWN:]}")
 
     async def _wait(self, process: Process, ready: Callable[[], Any], timeout: float) -> None:
         async def check() -> bool:
             if not process.running:
                 raise EndedError(
-                    f"{process.name} ended with {process.returncode}:\n{process.output()[-3000:]}"
+                    f"{process.name} ended with {process.returncode}:\n{process.output()[-_SHOWN:]}"
                 )
             found = ready()
             return bool(await found if asyncio.iscoroutine(found) else found)
@@ -93,7 +95,7 @@ class Processes:
         try:
             await eventually(check, timeout, every=0.03)
         except AssertionError:
-            raise AssertionError(f"{process.name} is not ready:\n{process.output()[-3000:]}") from None
+            raise AssertionError(f"{process.name} is not ready:\n{process.output()[-_SHOWN:]}") from None
 
     def _environment(self, given: Mapping[str, str]) -> dict[str, str]:
         passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

@@ -17,13 +17,15 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 class TcpProxy:
     """Forwards `127.0.0.1:port` to a server until told otherwise. Use as an async context manager.
 
-    `delay` (seconds) holds back each piece of data, in both directions.
+    `delay` (seconds) holds back each piece of data, in both directions. With `keeps_open` one side does not
+    see that the other has closed.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.host = "127.0.0.1"
         self.port = 0
         self.delay = 0.0
+        self.keeps_open = False
         self.accepted = 0
         self._target = (host, port)
         self._flowing = asyncio.Event()
@@ -102,6 +104,8 @@ class TcpProxy:
                 await self._flowing.wait()
                 target.write(data)
                 await target.drain()
+        if self.keeps_open:
+            return
         with contextlib.suppress(OSError):
             target.close()
 
