@@ -89,5 +89,5 @@ async def serving(chosen: ServeSettings, *, ready: bool = True) -> AsyncGenerato
             return (await api.call("GET", "//readyz")).status == 200
 
         if ready:
-            await eventually(is_ready, timeout=10)
+            await eventually(is_ready)
         yield api

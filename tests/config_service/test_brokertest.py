@@ -209,7 +209,7 @@ async def test_silence_is_bounded_in_time(answers: tuple[bytes, ...]) -> None:
         # Not a speed: without a bound it would never end.
         assert time.monotonic() - started < 4
         assert result.status == "error"
-        await asyncio.wait_for(server.left.wait(), 2)
+        await asyncio.wait_for(server.left.wait(), 20)
 
 
 async def test_a_name_server_that_does_not_answer_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +229,7 @@ async def test_cancelled_nothing_is_left() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(server.left.wait(), 4)
+        await asyncio.wait_for(server.left.wait(), 20)
 
 
 # TLS

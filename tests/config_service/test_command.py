@@ -91,7 +91,7 @@ async def test_it_serves_until_told_to_stop(environment: dict[str, str], process
         request(port, "GET", "/api/v1/products", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})[0] == 200
     )
     os.kill(process.pid, signal.SIGTERM)
-    await eventually(lambda: not process.running, timeout=10)
+    await eventually(lambda: not process.running)
     assert process.returncode == 0
     assert "Traceback" not in process.output()
 

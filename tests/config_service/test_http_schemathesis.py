@@ -77,7 +77,7 @@ def _search(port: int, directory: Path) -> subprocess.CompletedProcess[str]:
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         cwd=directory,
     )

@@ -220,7 +220,7 @@ async def test_it_waits_for_postgresql_and_says_so(
         async def works() -> bool:
             return (await api.call("POST", "/products", {"name": "shop"})).status == 201
 
-        await eventually(works, timeout=15, every=0.1)
+        await eventually(works, every=0.1)
         own_postgres.stop()
         response = await api.call("GET", "/products")
         assert (response.status, "Retry-After" in response.headers) == (503, True)
@@ -230,7 +230,7 @@ async def test_it_waits_for_postgresql_and_says_so(
         async def is_back() -> bool:
             return (await api.call("GET", "/products")).status == 200
 
-        await eventually(is_back, timeout=15, every=0.1)
+        await eventually(is_back, every=0.1)
 
 
 async def test_without_nats_changes_are_kept(database_url: str, own_nats: Nats, nats_root: str) -> None:

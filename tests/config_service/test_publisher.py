@@ -77,11 +77,11 @@ class Product:
             self.id,
         )
 
-    async def reaches(self, revision: int, timeout: float = 5) -> None:
+    async def reaches(self, revision: int) -> None:
         async def reached() -> bool:
             return (await self.revision(), await self.published()) == (revision, revision)
 
-        await eventually(reached, timeout=timeout)
+        await eventually(reached)
 
 
 async def _product(backend: Backend, settings: BackendSettings, nats: Any, name: str = "shop") -> Product:
@@ -204,7 +204,7 @@ async def test_a_mark_is_not_taken_back_by_an_older_one(backend: Backend, produc
     marks = Marks(backend.store, background, on_marked=lambda _: marked.set())
     marks.note(new)
     marks.note(old)
-    await asyncio.wait_for(marked.wait(), 5)
+    await asyncio.wait_for(marked.wait(), 20)
     assert await product.published() == 2
     await background.close()
 
@@ -223,7 +223,7 @@ async def test_nats_away_and_back(backend_settings: BackendSettings, own_nats: N
             with pytest.raises(UnavailableError):
                 await backend.usecases.reconnect(product.id, "ann")
             await asyncio.to_thread(own_nats.start)
-            await product.reaches(2, timeout=15)
+            await product.reaches(2)
     finally:
         await client.close()
 
@@ -236,7 +236,7 @@ async def test_nats_away_at_start(backend_settings: BackendSettings, own_nats: N
         await backend.usecases.put_config(made.id, _config(), WRITE)
         await asyncio.to_thread(own_nats.start)
         client: Any = await bus.connect(own_nats.url, "test")
-        await Product(settings, client, made.id, key).reaches(1, timeout=15)
+        await Product(settings, client, made.id, key).reaches(1)
         await client.close()
 
 

@@ -298,7 +298,7 @@ async def test_postgresql_killed_in_the_middle_of_writes(
         async def goes_on() -> bool:
             return all(answered[i] > before[i] for i in ids)
 
-        await eventually(goes_on, timeout=15)
+        await eventually(goes_on)
         stop.set()
         await asyncio.gather(*writing)
         for i in ids:

@@ -45,7 +45,7 @@ async def test_postgresql_away_and_back(
         async def ready() -> bool:
             return await backend.readiness.down() == {}
 
-        await eventually(ready, timeout=15)
+        await eventually(ready)
         assert (await backend.usecases.put_config(product.id, CONFIG, WRITE)).revision == 1
         assert not backend.died.done()
 
@@ -69,7 +69,7 @@ async def test_postgresql_frozen(backend_settings: BackendSettings) -> None:
             async def ready() -> bool:
                 return "postgresql" not in await backend.readiness.down()
 
-            await eventually(ready, timeout=15)
+            await eventually(ready)
 
 
 async def test_postgresql_away_at_start(

@@ -227,7 +227,7 @@ async def test_the_tab_works_by_keyboard(desk: Desk, mosquitto: Broker) -> None:
         await page.keyboard.press("Enter")
         return await _card(page, "Connected instances").get_by_role("table").is_visible()
 
-    await eventually(opened, 10, 0.5)
+    await eventually(opened, every=0.5)
 
 
 async def test_a_viewer_with_a_wrong_clock_sees_the_range_of_the_service(

@@ -62,7 +62,7 @@ async def test_one_instance_can_be_told_to_reconnect(desk: Desk, mosquitto: Brok
     dialog = page.get_by_role("dialog", name="Reconnect one?")
     await dialog.get_by_role("button", name="Reconnect", exact=True).click()
     await expect(page.get_by_text("1 of 1 instance answered.")).to_be_visible()
-    await eventually(lambda: _has_moved(desk, before, {"one"}), 20)
+    await eventually(lambda: _has_moved(desk, before, {"one"}))
     await expect(drawer.locator(":focus")).to_have_count(1)
     await page.keyboard.press("Escape")
     await expect(page).to_have_url(re.compile("/advanced/instances$"))
@@ -73,7 +73,7 @@ async def test_one_instance_can_be_told_to_reconnect(desk: Desk, mosquitto: Brok
     await page.get_by_role("button", name="Reconnect all…").click()
     await page.get_by_role("dialog").get_by_role("button", name="Reconnect", exact=True).click()
     await expect(page.get_by_text("2 of 2 instances answered.")).to_be_visible()
-    await eventually(lambda: _has_moved(desk, before, {"one", "two"}), 20)
+    await eventually(lambda: _has_moved(desk, before, {"one", "two"}))
     await page.goto(desk.url + desk.product_path("advanced/instances/nobody"))
     await expect(page.get_by_text("There is no such instance")).to_be_visible()
 

@@ -208,7 +208,7 @@ async def test_a_new_key_takes_the_place_of_the_old_one(desk: Desk, mosquitto: B
     desk.system.product["product_key"] = key
     await desk.system.start_instance("one")
     await desk.configure(mosquitto, topics={"qos": 0})
-    await eventually(lambda: desk.system.is_connected("one"), 20)
+    await eventually(lambda: desk.system.is_connected("one"))
     await expect(page.get_by_role("button", name="Make a new key…")).to_be_enabled()
     await expect(page.get_by_text("is still good")).to_have_count(0)
     product = await desk.system.call("GET", _product(desk))
@@ -245,13 +245,13 @@ async def test_a_configuration_and_a_product_go_once_their_name_is_typed(
     await remove.click()
     await expect(page.get_by_text("There is none.")).to_be_visible()
     await expect(page.get_by_text("Not configured")).to_be_visible()
-    await eventually(lambda: _is_idle(desk), 20)
+    await eventually(lambda: _is_idle(desk))
     await look_at(page, "advanced-danger")
     # What the page promises: the history brings it back.
     await page.get_by_role("link", name="History").click()
     await page.get_by_role("button", name="Restore revision 1…").click()
     await page.get_by_role("dialog").get_by_role("button", name="Restore", exact=True).click()
-    await eventually(lambda: desk.system.is_connected("one"), 20)
+    await eventually(lambda: desk.system.is_connected("one"))
 
     await page.get_by_role("link", name="Danger zone").click()
     await page.get_by_role("button", name="Delete the product…").click()

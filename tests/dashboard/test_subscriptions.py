@@ -108,7 +108,7 @@ async def test_a_change_is_taken_by_the_instance_without_a_reconnect(desk: Desk,
     async def counted() -> bool:
         return await desk.system.received("orders") == 5
 
-    await eventually(counted, 10)
+    await eventually(counted)
     changed = await _stored(desk, "orders")
     assert (changed["concurrency"], changed["description"]) == (4, "Orders that moved")
     await page.reload()
@@ -411,7 +411,7 @@ async def test_a_switch_shows_at_once_and_goes_back_when_it_fails(desk: Desk, mo
     async def off() -> bool:
         return not (await _stored(desk, "orders"))["enabled"]
 
-    await eventually(off, 10)
+    await eventually(off)
     await page.context.set_offline(True)
     await switch.press("Space")
     await expect(page.get_by_role("alert").get_by_text("orders stays off")).to_be_visible()

@@ -93,7 +93,7 @@ async def test_after_a_kill_nothing_is_left_and_the_next_start_has_the_data_and_
     assert _until_ready(again) == told
     assert await fetch_value(told["DATABASE_URL"], "select n from kept") == 42
     again.kill()
-    await eventually(lambda: not _running_on(data_dir), timeout=10)
+    await eventually(lambda: not _running_on(data_dir))
 
 
 def test_two_stacks_run_side_by_side(start: Callable[[Path], subprocess.Popen[str]], data_dir: Path) -> None:

@@ -79,7 +79,7 @@ class System:
     async def start_instance(self, name: str) -> Process:
         """Start an instance and wait until it runs the desired revision, connected."""
         process = self.spawn_instance(name)
-        await eventually(lambda: self.is_connected(name), 20)
+        await eventually(lambda: self.is_connected(name))
         return process
 
     async def is_connected(self, name: str) -> bool:

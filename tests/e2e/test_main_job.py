@@ -47,7 +47,7 @@ async def test_a_change_is_live_in_every_instance_and_counts_come_back(
     async def all_counted() -> bool:
         return await system.received("orders") == 200
 
-    await eventually(all_counted, 10)
+    await eventually(all_counted)
     status = await system.call("GET", f"{system.path}/status")
     assert (status["connected"], status["messages_received"]) == (True, 200)
     assert status["last_message_at"].endswith("Z")
@@ -71,7 +71,7 @@ async def test_a_change_is_live_in_every_instance_and_counts_come_back(
     async def moved_counted() -> bool:
         return await system.received("orders") == 230
 
-    await eventually(moved_counted, 10)
+    await eventually(moved_counted)
     after = (await system.call("GET", f"{system.path}/instances"))["instances"]
     assert {i["instance_id"]: i["boot_id"] for i in after} == boots
 
@@ -98,7 +98,7 @@ async def test_a_refused_broker_leaves_the_instance_on_the_old_one(
     async def still_consuming() -> bool:
         return await system.received("orders") == 20
 
-    await eventually(still_consuming, 10)
+    await eventually(still_consuming)
 
     # Going back is one call, and the rejection is gone.
     desired = answer["revision"]
@@ -123,7 +123,7 @@ async def test_a_new_broker_is_taken_without_a_restart(
     async def consuming_there() -> bool:
         return await system.received("orders") == 20
 
-    await eventually(consuming_there, 10)
+    await eventually(consuming_there)
 
 
 async def test_totals_are_exact_over_kills_of_collector_and_instance(
@@ -141,18 +141,18 @@ async def test_totals_are_exact_over_kills_of_collector_and_instance(
     async def counted(expected: int) -> bool:
         return await system.received("orders") == expected
 
-    await eventually(lambda: counted(50), 10)
+    await eventually(lambda: counted(50))
     system.collector.kill()
     await publish(mosquitto.port, orders, range(50))
     await system.start_collector()
-    await eventually(lambda: counted(100), 10)
+    await eventually(lambda: counted(100))
 
     # Killed when nothing is in flight, so that the count is known: what a kill leaves uncounted is stated
     # in docs/explanation/counting.md.
     instance.kill()
     await system.start_instance("one")
     await publish(mosquitto.port, orders, range(50))
-    await eventually(lambda: counted(150), 10)
+    await eventually(lambda: counted(150))
     status = await system.call("GET", f"{system.path}/status")
     assert status["messages_received"] == 150
 
@@ -180,8 +180,8 @@ async def test_an_instance_runs_with_everything_else_down(
 
     # From its last known good on disk, with nothing but the broker there.
     instance = system.spawn_instance("one")
-    await eventually(lambda: "connected" in instance.output(), 20)
-    await eventually(lambda: _subscribed(broker, orders), 10)
+    await eventually(lambda: "connected" in instance.output())
+    await eventually(lambda: _subscribed(broker, orders))
     await publish(broker.port, orders, range(20))
 
     own_postgres.start()
@@ -195,7 +195,7 @@ async def test_an_instance_runs_with_everything_else_down(
     await system.call(
         "PUT", system.path, {"broker": {"host": "127.0.0.1", "port": broker.port, "keep_alive": 30}}
     )
-    await eventually(lambda: system.is_connected("one"), 20)
+    await eventually(lambda: system.is_connected("one"))
 
 
 def _subscribed(broker: Broker, topic: str) -> bool:
@@ -237,7 +237,7 @@ async def test_an_instance_follows_to_tls_with_a_client_certificate_to_mqtt_5_an
         answer = await system.call("PUT", system.path, {"broker": change}, Prefer="wait=10")
         assert answer["rollout"]["applied"] == 1, answer["rollout"]
         await publish(broker.port, orders, range(20))
-        await eventually(functools.partial(_has_received, system, 20 * number), 10)
+        await eventually(functools.partial(_has_received, system, 20 * number))
         infos.append((await system.call("GET", f"{system.path}/status"))["broker_info"])
     assert [(info["tls"], info["protocol"]) for info in infos] == [
         (True, "MQTT 3.1.1"),

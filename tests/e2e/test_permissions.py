@@ -75,7 +75,7 @@ async def test_the_documented_rights_are_enough_and_the_bucket_is_out_of_an_inst
         async def is_counted() -> bool:
             return await system.received("orders") == 1
 
-        await eventually(is_counted, 20)
+        await eventually(is_counted)
         assert (await system.call("POST", f"{system.path}/reconnect"))["instances_notified"] == 1
         owner: Any = await bus.connect(nats.url_of("owner"), "owner")
         letters = (await owner.jetstream().stream_info("MQTT_DEAD_LETTERS")).state.messages

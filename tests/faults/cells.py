@@ -219,7 +219,7 @@ class Run:
     async def _switch(self, old: _Side | None, new: _Side) -> None:
         if old and self._is_refused(new):
             await self._put(new)
-            await eventually(lambda: self._instance.heartbeat().rejected, 10)
+            await eventually(lambda: self._instance.heartbeat().rejected)
             return
         for port, load in self._loads.items():
             load.expect(self._topics(port, new) & (self._topics(port, old) if old else frozenset()))
@@ -228,7 +228,7 @@ class Run:
                 await self._put(each)
                 await asyncio.sleep(PERIOD_SECONDS / 10)
         await self._put(new)
-        await applied(self._instance, self._control.revision, timeout=10)
+        await applied(self._instance, self._control.revision)
         at_work = self._instance.heartbeat().broker_info
         assert at_work
         assert at_work["protocol"] == f"MQTT {self.cell.protocol}"

@@ -249,7 +249,7 @@ async def test_the_network_is_cut_in_the_middle_of_a_change(stage: Stage, mosqui
         await _change(consumers, proxy.port, keep_alive=60)
         for each in consumers:
             assert each.instance
-            await applied(each.instance, each.control.revision, timeout=20)
+            await applied(each.instance, each.control.revision)
         await _recovered(consumers)
         await stage.close("network cut in the middle of a change", consumers, loses=_clean, windows=2 * cuts)
 

@@ -102,7 +102,7 @@ async def test_how_long_a_stream_was_open_is_no_duration_of_an_answer(
     async def is_counted() -> bool:
         return f'requests_total{{{of_streams},status="200"}} 1.0' in await asyncio.to_thread(scrape, port)
 
-    await eventually(is_counted, 20, 0.2)
+    await eventually(is_counted, every=0.2)
     text = await asyncio.to_thread(scrape, port)
     assert 'duration_seconds_count{method="GET",route="/metrics"}' in text
     assert f"duration_seconds_count{{{of_streams}}}" not in text

@@ -57,7 +57,7 @@ async def test_it_tells_what_is_down_since_when_and_what_to_do(
     async def is_noticed() -> bool:
         return name in (await readiness(port))[1]
 
-    await eventually(is_noticed, 15, 0.1)
+    await eventually(is_noticed, every=0.1)
     status, down = await readiness(port)
     assert (status, list(down)) == (503, [name])
     since = datetime.fromisoformat(down[name]["since"])
@@ -86,8 +86,8 @@ async def test_it_tells_so_when_postgresql_is_frozen_at_the_start(
     async def answers() -> bool:
         return await asyncio.to_thread(http_status, port, "/healthz") == 200
 
-    await eventually(answers, 20, 0.1)
-    await eventually(is_told, 15, 0.1)
+    await eventually(answers, every=0.1)
+    await eventually(is_told, every=0.1)
     assert "dependency_up" in await metrics(port)
     await asyncio.to_thread(own_postgres.thaw)
     await eventually(lambda: is_ready(port), 40, 0.1)

@@ -158,7 +158,7 @@ class Impatient(Random):
         return a + (b - a) / 10
 
 
-async def applied(instance: ProductInstance, revision: int, timeout: float = 8) -> None:
+async def applied(instance: ProductInstance, revision: int) -> None:
     """Wait until the instance has applied the revision."""
 
     def check() -> bool:
@@ -166,10 +166,10 @@ async def applied(instance: ProductInstance, revision: int, timeout: float = 8) 
         assert told.applied_revision == revision, told
         return True
 
-    await eventually(check, timeout)
+    await eventually(check)
 
 
-async def rejected(instance: ProductInstance, *words: str, timeout: float = 8) -> Heartbeat:
+async def rejected(instance: ProductInstance, *words: str) -> Heartbeat:
     """Wait until the instance reports a rejection that has all the words."""
 
     def check() -> Heartbeat | None:
@@ -178,7 +178,7 @@ async def rejected(instance: ProductInstance, *words: str, timeout: float = 8) -
         assert all(word in told.rejected.error for word in words), told.rejected
         return told
 
-    found = await eventually(check, timeout)
+    found = await eventually(check)
     assert found
     return found
 

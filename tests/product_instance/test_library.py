@@ -136,7 +136,7 @@ async def test_the_examples(
     await control.put(control.snapshot(at(mosquitto), with_actions(subscription, invoice)))
     (tmp_path / "script.py").write_text(blocks[0])
     process = processes.spawn("script", environment=host_environment(control, tmp_path))
-    await eventually(lambda: any(h.connected for h in control.heartbeats), timeout=10)
+    await eventually(lambda: any(h.connected for h in control.heartbeats))
     async with publisher("127.0.0.1", mosquitto.port) as mqtt:
         await mqtt.publish(f"{topic}/a", b"5", qos=1)
         await eventually(lambda: "invoices 5 {'amount': '5'}" in process.output())
@@ -151,7 +151,7 @@ async def test_the_examples(
         async with ClientSession() as http, http.get(f"http://127.0.0.1:{port}/consuming") as answer:
             return await answer.json()
 
-    await eventually(lambda: "Running on" in process.output(), timeout=10)
+    await eventually(lambda: "Running on" in process.output())
     await eventually(consuming)
     process.signal(signal.SIGTERM)
     assert await asyncio.to_thread(process.wait, 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,7 @@ from tests.support.waiting import eventually
 from .conftest import PRODUCT, Control, applied, publisher, received, rejected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from pathlib import Path
 
     from mqtt_shared.mqtt import Connection
@@ -57,16 +58,22 @@ class Working:
         assert self.instance.heartbeat().rejected is None
 
 
-@pytest.fixture
-async def working(control: Control, mosquitto: Broker, topic: str, tmp_path: Path) -> AsyncIterator[Working]:
+@asynccontextmanager
+async def started(
+    control: Control, mosquitto: Broker, topic: str, state_dir: Path, **changes: Any
+) -> AsyncGenerator[Working]:
     broker = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
-    async with (
-        ProductInstance(control.settings(tmp_path, config_refresh_seconds=600)) as instance,
-        publisher("127.0.0.1", mosquitto.port) as mqtt,
-    ):
+    settings = control.settings(state_dir, config_refresh_seconds=600, **changes)
+    async with ProductInstance(settings) as instance, publisher("127.0.0.1", mosquitto.port) as mqtt:
         await control.put(control.snapshot(broker, sub(f"{topic}/a")))
         await applied(instance, 1)
         yield Working(instance, control, mqtt, broker, f"{topic}/a")
+
+
+@pytest.fixture
+async def working(control: Control, mosquitto: Broker, topic: str, tmp_path: Path) -> AsyncIterator[Working]:
+    async with started(control, mosquitto, topic, tmp_path) as working:
+        yield working
 
 
 async def test_nobody_listens(working: Working) -> None:
@@ -107,9 +114,13 @@ async def test_it_tries_again_by_itself(working: Working, own_mosquitto: Callabl
     assert working.instance.heartbeat().rejected is None
 
 
-async def test_a_broker_that_never_answers_gives_way_to_a_newer_revision(working: Working) -> None:
-    control = working.control
-    async with TcpProxy("127.0.0.1", working.broker.port) as proxy:
+async def test_a_broker_that_never_answers_gives_way_to_a_newer_revision(
+    control: Control, mosquitto: Broker, topic: str, tmp_path: Path
+) -> None:
+    async with (
+        started(control, mosquitto, topic, tmp_path, connect_timeout_seconds=120) as working,
+        TcpProxy("127.0.0.1", mosquitto.port) as proxy,
+    ):
         proxy.stall()
         await control.put(
             control.snapshot(structs.replace(working.broker, port=proxy.port), sub(working.topic))
@@ -118,7 +129,7 @@ async def test_a_broker_that_never_answers_gives_way_to_a_newer_revision(working
         await working.still_works()
         sent = await control.put(control.snapshot(working.broker, sub(working.topic)))
         # Well before the attempt would have timed out.
-        await applied(working.instance, sent.revision, timeout=2)
+        await applied(working.instance, sent.revision)
         proxy.resume()
 
 
@@ -245,4 +256,5 @@ async def test_a_switch_that_fails_half_way_goes_on_consuming(
         await applied(instance, sent.revision)
         assert instance.heartbeat().client_id == f"own-{topic}"
         await mqtt.publish(f"{topic}/a", b"", qos=1)
-        await eventually(lambda: received(instance) == 2)
+        # Twice, when the broker has not read yet that the stand-in unsubscribes.
+        await eventually(lambda: received(instance) >= 2)

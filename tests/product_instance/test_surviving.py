@@ -72,7 +72,7 @@ async def test_a_lost_connection_comes_back_with_its_subscriptions(
                 await eventually(lambda: "refused" in (instance.heartbeat().connection_error or ""))
                 await eventually(lambda: any(h.connection_error for h in control.heartbeats[-3:]))
                 await proxy.accept()
-                await eventually(lambda: instance.heartbeat().connected, timeout=10)
+                await eventually(lambda: instance.heartbeat().connected)
         await mqtt.publish(f"{topic}/a", b"-1", qos=1)
         await eventually(lambda: -1 in seen)
         if persistent:
@@ -142,7 +142,7 @@ async def test_qos_2_is_exactly_once_as_long_as_the_process_lives(
                 await eventually(lambda at=done: len(numbers) > at + 20)
                 proxy.cut()
                 await eventually(lambda: not instance.heartbeat().connected)
-                await eventually(lambda: instance.heartbeat().connected, timeout=10)
+                await eventually(lambda: instance.heartbeat().connected)
         await eventually(lambda: len(seen) >= len(numbers))
         assert seen == numbers
 
@@ -158,7 +158,7 @@ async def test_a_broker_that_restarts(
         # Without persistence: the session is gone, and so are its subscriptions.
         broker.restart(kill=True)
         await eventually(lambda: not instance.heartbeat().connected)
-        await eventually(lambda: instance.heartbeat().connected, timeout=10)
+        await eventually(lambda: instance.heartbeat().connected)
         async with publisher("127.0.0.1", broker.port) as mqtt:
             await mqtt.publish(f"{topic}/a", b"", qos=1)
             await eventually(lambda: received(instance) == 1)
@@ -191,7 +191,7 @@ async def test_without_nats_it_starts_on_its_last_known_good_and_converges_later
                 await eventually(lambda: received(instance) == 1)
                 assert any(getattr(line, "source", None) == "disk" for line in caplog.records)
                 own_nats.start()
-                await applied(instance, 2, timeout=15)
+                await applied(instance, 2)
                 await mqtt.publish(f"{topic}/a", b"", qos=1)
                 await mqtt.publish(f"{topic}/b", b"", qos=1)
                 await eventually(lambda: received(instance) == 2)
@@ -212,7 +212,7 @@ async def test_a_restart_of_nats_while_running(
             await eventually(lambda: received(instance) == 1)
         own_nats.start()
         before = len(control.heartbeats)
-        await eventually(lambda: len(control.heartbeats) > before, timeout=10)
+        await eventually(lambda: len(control.heartbeats) > before)
         await control.put(control.snapshot(at, sub(f"{topic}/b")))
         await applied(instance, 2)
     await control.close()
@@ -337,7 +337,7 @@ async def test_kill_9_with_a_persistent_session_loses_nothing(
             assert not missing
             return True
 
-        await eventually(all_noted, timeout=15)
+        await eventually(all_noted)
     two.signal(signal.SIGTERM)
     assert await asyncio.to_thread(two.wait, 10)
     assert two.returncode == 0
@@ -475,7 +475,7 @@ async def test_an_action_that_blocks_the_loop_does_not_keep_the_command_from_sto
         DRAIN_TIMEOUT_SECONDS="0.1",
     )
     process = processes.spawn("product_instance", environment=settings)
-    await eventually(lambda: any(h.connected for h in control.heartbeats), timeout=15)
+    await eventually(lambda: any(h.connected for h in control.heartbeats))
     async with publisher("127.0.0.1", mosquitto.port) as mqtt:
         await mqtt.publish(f"{topic}/a", b"", qos=1)
         await eventually(lambda: "blocked" in process.output())

@@ -43,7 +43,7 @@ async def test_what_is_stored_just_after_the_connect_is_not_missed(control: Cont
         await watcher.answered.wait()
         assert not seen
         await control.put_unheard(b"one")
-        await eventually(lambda: seen, 15)
+        await eventually(lambda: seen)
     assert seen[0] == b"one"
 
 
@@ -56,7 +56,7 @@ async def test_what_is_stored_just_after_a_reconnect_is_not_missed(
         watching(f"nats://{proxy.host}:{proxy.port}", control) as (watcher, seen),
     ):
         await control.put_raw(b"one")
-        await eventually(lambda: seen, 15)
+        await eventually(lambda: seen)
         # The gets of the first connect are over.
         await asyncio.sleep(8)
         watcher.answered.clear()
@@ -64,4 +64,4 @@ async def test_what_is_stored_just_after_a_reconnect_is_not_missed(
         await asyncio.wait_for(watcher.answered.wait(), 15)
         assert seen[-1] == b"one"
         await control.put_unheard(b"two")
-        await eventually(lambda: seen[-1] == b"two", 15)
+        await eventually(lambda: seen[-1] == b"two")

@@ -143,8 +143,8 @@ async def test_what_the_collector_counts_the_database_takes(
         async def last() -> bool:
             return await database.instance(product, "last") is not None
 
-        await eventually(last, 20)
-        await eventually(lambda: metric(running, "consumer_unacknowledged") == 0, 20)
+        await eventually(last)
+        await eventually(lambda: metric(running, "consumer_unacknowledged") == 0)
         assert sent > 100
         assert metric(running, "heartbeats_received_total") == sent + 1
         assert metric(running, "heartbeats_dropped_total", reason="malformed") == 0

@@ -64,7 +64,7 @@ async def test_a_collector_whose_clock_is_wrong(
     async def received() -> bool:
         return await database.received(product) == 3
 
-    await eventually(received, 10)
+    await eventually(received)
     rows = await database.connection.fetch("select id, last_message_at from mqtt_subscriptions order by id")
     assert rows[0]["last_message_at"] == now
     assert abs(rows[1]["last_message_at"] - now) < NEAR
@@ -79,7 +79,7 @@ async def test_a_collector_whose_clock_is_wrong(
         return (await database.instance(product))["state"] == "stale"
 
     assert not await is_stale()
-    await eventually(is_stale, 10)  # by its interval, not by an hour
+    await eventually(is_stale)  # by its interval, not by an hour
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -109,7 +109,7 @@ async def test_the_database_comes_back_with_another_clock(
             finally:
                 await connection.close()
 
-        await eventually(is_there, 20, 0.1)
+        await eventually(is_there, every=0.1)
 
     await send(client, nats_root, heartbeat({first: 1}, product_id=product, interval=60))
     await reaches(1, "live")

@@ -111,7 +111,7 @@ async def test_kill_9_between_commit_and_acknowledgement_changes_no_total(
     async def acknowledged() -> bool:
         return await unacknowledged() == 0
 
-    await eventually(acknowledged, 20)  # delivered once more
+    await eventually(acknowledged)  # delivered once more
     assert await counted()
     assert await database.received(product) == 7
 
@@ -177,7 +177,7 @@ async def test_postgresql_killed_and_back(
     product, subscriptions = await Database(owner).product("lamps")
     fleet = Fleet(product, subscriptions, size=10, seed=5)
     async with collectors(database_url=login_of(own_database_url)) as running:
-        await eventually(lambda: not running.down(), 10)
+        await eventually(lambda: not running.down())
         for _ in range(3):
             for beat in fleet.step():
                 await send(client, nats_root, beat)
@@ -193,7 +193,7 @@ async def test_postgresql_killed_and_back(
         for beat in fleet.last():
             await send(client, nats_root, beat)
         await equal(Database(owner), fleet)
-        await eventually(lambda: not running.down(), 10)
+        await eventually(lambda: not running.down())
         await owner.close()
 
 
@@ -206,7 +206,7 @@ async def test_nats_away_at_the_start_and_killed_later(
     async with collectors(nats_url=own_nats.url) as running:
         await eventually(lambda: list(running.down()) == ["nats"])
         await asyncio.to_thread(own_nats.start)
-        await eventually(lambda: not running.down(), 10)
+        await eventually(lambda: not running.down())
         for _ in range(2):
             client: Client = await cast("Any", nats).connect(own_nats.url)
             for beat in fleet.step() + fleet.last():
@@ -218,7 +218,7 @@ async def test_nats_away_at_the_start_and_killed_later(
             await eventually(lambda: "nats" in running.down())
             assert not running.consumer.hearing
             await asyncio.to_thread(own_nats.start)
-            await eventually(lambda: not running.down(), 10)
+            await eventually(lambda: not running.down())
 
 
 async def test_a_stream_that_somebody_deletes_is_made_again(
@@ -227,7 +227,7 @@ async def test_a_stream_that_somebody_deletes_is_made_again(
     product, (first, second) = await database.product("lamps")
     manager: Any = cast("Any", client).jetstream()
     async with collectors() as running:
-        await eventually(lambda: not running.down(), 10)
+        await eventually(lambda: not running.down())
         await manager.delete_stream(Subjects(nats_root).heartbeat_stream)
 
         async def made() -> bool:
@@ -264,7 +264,7 @@ async def test_a_consumer_that_pushes_is_replaced(
         async def counted() -> bool:
             return await database.totals(product) == {first: 1, second: 2}
 
-        await eventually(counted, 10)
+        await eventually(counted)
     assert (await manager.consumer_info(stream, CONSUMER)).config.deliver_subject is None
 
 

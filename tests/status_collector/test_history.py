@@ -48,7 +48,7 @@ async def test_what_a_collector_writes_is_read(
     counted = Counters(messages_received=5, actions_executed=4, actions_failed=1, latency=latency)
     common: dict[str, Any] = {"product_id": product, "counters": {str(subscription): counted}}
     async with collectors() as running:
-        await eventually(lambda: not running.down(), 10)
+        await eventually(lambda: not running.down())
         for seq, instance in enumerate(("i1", "i2", "i1"), 1):
             beat = heartbeat(seq=seq, instance_id=instance, applied_revision=1, **common)
             await send(client, nats_root, beat)

@@ -196,7 +196,7 @@ class Run:
         )
 
     async def database(self) -> Any:
-        return await eventually(self._database, 20, 0.1)
+        return await eventually(self._database, every=0.1)
 
     async def _database(self) -> Any:
         try:
@@ -309,7 +309,7 @@ class Run:
 
     async def forget(self) -> None:
         """Boots that are over grow old: the stream drops their heartbeats, then the database the boots."""
-        await eventually(self._all_acknowledged, 20, 0.1)
+        await eventually(self._all_acknowledged, every=0.1)
         over, self.world.over = self.world.over, []
         jetstream = self.client.jetstream(timeout=5)
         for boot in over:
@@ -353,7 +353,7 @@ class Run:
         if len(self.collectors) == 5:
             await self.end_collector()
         await self.start_collector()
-        await eventually(lambda: "heartbeats come through" in self.collectors[-1].output(), 20, 0.1)
+        await eventually(lambda: "heartbeats come through" in self.collectors[-1].output(), every=0.1)
         await asyncio.sleep(0.3)
 
     async def step(self) -> None:
@@ -423,7 +423,7 @@ async def check(run: Run) -> None:
         " from mqtt_metrics_minute where subscription_id = 0 group by 1"
     )
     assert {row[0]: tuple(row)[1:] for row in sums} == {key: each[:3] for key, each in products.items()}
-    await eventually(lambda: counts_are_kept(run, connection), 10, 0.1)
+    await eventually(lambda: counts_are_kept(run, connection), every=0.1)
     await connection.close()
 
 
@@ -465,7 +465,7 @@ async def test_nothing_differs_from_the_model_whatever_happens(
         return False
 
     try:
-        await eventually(stream_is_there, 20)
+        await eventually(stream_is_there)
         deadline = time.monotonic() + SECONDS
         checked = 0
         while time.monotonic() < deadline:

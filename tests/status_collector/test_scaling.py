@@ -60,7 +60,7 @@ class Reporting:
             await self.report(3)
             return all([await received(port) > had for port, had in before.items()])
 
-        return await eventually(have_more, 20)
+        return await eventually(have_more)
 
     async def end(self) -> None:
         """What every running boot reports in the end."""
@@ -126,22 +126,22 @@ async def test_one_that_is_frozen_is_dealt_no_more(
         info = await manager.consumer_info(stream, CONSUMER)
         return info.num_ack_pending
 
-    await eventually(lambda: _equals(waiting, 2), 20)
+    await eventually(lambda: _equals(waiting, 2))
     frozen.freeze()
     # Nobody waits also while the other one asks anew: what was asked before must be over.
     await asyncio.sleep(REQUEST_SECONDS + 1)
-    await eventually(lambda: _equals(waiting, 1), 20)
+    await eventually(lambda: _equals(waiting, 1))
     before = await received(port)
     await reporting.report(5)
     await reporting.end()
-    await eventually(reporting.is_exact, 20)
+    await eventually(reporting.is_exact)
     # It is not redelivered in the time of this test. Acknowledging follows the commit.
-    await eventually(lambda: _equals(unacknowledged, 0), 20)
+    await eventually(lambda: _equals(unacknowledged, 0))
     assert await received(port) > before
     frozen.thaw()
     assert await reporting.all_share([port])
     await reporting.end()
-    await eventually(reporting.is_exact, 20)
+    await eventually(reporting.is_exact)
 
 
 async def _equals(look: Callable[[], Awaitable[int]], wanted: int) -> bool:

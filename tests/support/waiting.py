@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], timeout: float = 5, every: float = 0.01) -> T:
+async def eventually(check: Callable[[], T | Awaitable[T]], timeout: float = 20, every: float = 0.01) -> T:
     """The first true value of `check()`, which may be async; a failed assertion in it means "not yet".
 
     Raises:
