@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from typing import TYPE_CHECKING, Any, cast
 
 from nats.errors import Error as NatsError
@@ -16,7 +17,7 @@ from mqtt_shared.logs import get_logger
 from .errors import ActionError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from random import Random
 
     from nats.aio.client import Client
@@ -140,16 +141,16 @@ class Watcher:
     async def run(self) -> None:
         """Watch for ever, once connected. After a reconnect nats-py subscribes again before we get again."""
         await self._nats.subscribe(self._subject, self._received)
-        catching_up: Iterator[float] = iter(())
         while True:
-            if self._again.is_set():
-                self._again.clear()
-                catching_up = iter(_CATCH_UP_SECONDS)
-            if await self._get():
-                seconds = min(next(catching_up, self._refresh_seconds), self._refresh_seconds)
-            else:
-                seconds = _RETRY_SECONDS
-            await self._pause(seconds)
+            self._again.clear()
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Get at once, soon again and then regularly, until the connection is there anew."""
+        pauses = itertools.chain(_CATCH_UP_SECONDS, itertools.repeat(self._refresh_seconds))
+        while not self._again.is_set():
+            known = await self._get()
+            await self._pause(min(next(pauses), self._refresh_seconds) if known else _RETRY_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -6,7 +6,6 @@ import asyncio
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from msgspec import structs
@@ -52,12 +51,9 @@ async def test_postgresql_away_and_back(
 
 async def test_postgresql_frozen(backend_settings: BackendSettings) -> None:
     """Connections stay open and nothing answers: readiness tells within 2 s, again and again."""
-    url = urlsplit(backend_settings.database_url)
-    assert url.hostname
-    assert url.port
-    async with TcpProxy(url.hostname, url.port) as proxy:
-        through = url.netloc.replace(f":{url.port}", f":{proxy.port}")
-        settings = structs.replace(backend_settings, database_url=urlunsplit(url._replace(netloc=through)))
+    url = backend_settings.database_url
+    async with TcpProxy.before(url) as proxy:
+        settings = structs.replace(backend_settings, database_url=proxy.through(url))
         async with open_backend(settings) as backend:
             assert "postgresql" not in await backend.readiness.down()
             proxy.stall()

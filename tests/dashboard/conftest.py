@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.conftest import System, system
+from tests.support.servers import miss
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,9 +50,7 @@ def _missing() -> str | None:
 async def browser() -> AsyncIterator[Browser]:
     """This worker's Chromium."""
     if missing := _missing():
-        if os.environ.get("REQUIRE_SYSTEM_PACKAGES") == "1":
-            pytest.fail(f"{missing}, and REQUIRE_SYSTEM_PACKAGES=1")
-        pytest.skip(missing)
+        miss(missing)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]

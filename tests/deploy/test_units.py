@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.servers import require_program
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
@@ -25,9 +26,7 @@ def test_each_command_has_a_unit() -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_understands_the_unit(unit: Path, tmp_path: Path) -> None:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("systemd-analyze is not installed")
+    analyze = require_program("systemd-analyze", "systemd")
     # It looks for the commands, which stand elsewhere here.
     text = unit.read_text().replace("/opt/mqtt-control-plane/bin", str(Path(sys.executable).parent))
     copy = tmp_path / unit.name.replace("@", "@one")

@@ -133,7 +133,7 @@ async def _change(consumers: Iterable[Consumer], port: int, *, keep_alive: int) 
 
 
 async def _recovered(consumers: Iterable[Consumer]) -> None:
-    await eventually(lambda: _all_connected(consumers), 20)
+    await eventually(lambda: _all_connected(consumers))
     for each in consumers:
         each.recovered_at = asyncio.get_running_loop().time() + 0.1
 

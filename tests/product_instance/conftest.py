@@ -107,7 +107,7 @@ class Control:
         name, subject = f"{self.subjects.root}_unheard", f"{self.subjects.root}.unheard"
         transform = SubjectTransform(src=subject, dest=self.subjects.config(PRODUCT))
         bucket = (await js.stream_info(self.subjects.bucket_stream)).config
-        await js.add_stream(name=name, subjects=[subject])
+        await self.add_stream(name, subject)
         await js.update_stream(
             bucket.evolve(sources=[StreamSource(name=name, subject_transforms=[transform])])
         )

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from product_instance.watcher import Bus, Watcher
 from tests.support.proxy import TcpProxy
@@ -50,10 +49,9 @@ async def test_what_is_stored_just_after_the_connect_is_not_missed(control: Cont
 async def test_what_is_stored_just_after_a_reconnect_is_not_missed(
     control: Control, nats_server: Nats
 ) -> None:
-    server = urlsplit(nats_server.url)
     async with (
-        TcpProxy(str(server.hostname), server.port or 0) as proxy,
-        watching(f"nats://{proxy.host}:{proxy.port}", control) as (watcher, seen),
+        TcpProxy.before(nats_server.url) as proxy,
+        watching(proxy.through(nats_server.url), control) as (watcher, seen),
     ):
         await control.put_raw(b"one")
         await eventually(lambda: seen)

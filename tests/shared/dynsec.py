@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
+from tests.support.servers import miss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ def dynamic_security(directory: Path, patterns: Iterable[str]) -> list[str]:
     """Lines of a configuration that lets `USER` subscribe to `patterns` only (`$share/...` counts)."""
     plugin = next((found for place in _PLACES for found in Path("/").glob(place.lstrip("/"))), None)
     if plugin is None:
-        pytest.skip("mosquitto has no dynamic security plugin here")
+        miss("mosquitto has no dynamic security plugin here")
     file = directory / "dynamic-security.json"
     file.write_text(json.dumps(_rules(patterns)))
     return ["per_listener_settings false", f"plugin {plugin}", f"plugin_opt_config_file {file}"]

@@ -6,17 +6,19 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 from msgspec import structs
 
 from mqtt_shared.messages import Counters, Heartbeat, encode
 from mqtt_shared.subjects import Subjects
+from status_collector.consumer import CONSUMER
 from status_collector.core.check import check
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from nats.js.api import ConsumerInfo
 
     from status_collector.core.model import Heard
 
@@ -118,6 +120,11 @@ class Database:
         """The product's total."""
         status = await self.status(product)
         return status["messages_received"] if status else 0
+
+
+async def consumer_info(client: Client, root: str) -> ConsumerInfo:
+    """How the durable consumer that all collectors share stands."""
+    return await cast("Any", client).jetstream().consumer_info(Subjects(root).heartbeat_stream, CONSUMER)
 
 
 async def send(client: Client, root: str, beat: Heartbeat) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import asyncpg
 import nats
@@ -21,7 +21,7 @@ from tests.support.proxy import TcpProxy
 from tests.support.waiting import eventually
 
 from .conftest import login_of
-from .support import Database, Fleet, heartbeat, send
+from .support import Database, Fleet, consumer_info, heartbeat, send
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -80,19 +80,16 @@ async def test_kill_9_between_commit_and_acknowledgement_changes_no_total(
     nats_root: str,
 ) -> None:
     product, (first, second) = await database.product("lamps")
-    server = urlsplit(nats_server.url)
     del environment["HTTP_PORT"]
-    manager: Any = cast("Any", client).jetstream()
 
     async def unacknowledged() -> int:
-        info = await manager.consumer_info(Subjects(nats_root).heartbeat_stream, CONSUMER)
-        return info.num_ack_pending
+        return (await consumer_info(client, nats_root)).num_ack_pending or 0
 
     async def counted() -> bool:
         return await database.totals(product) == {first: 3, second: 4}
 
-    async with TcpProxy(str(server.hostname), server.port or 0) as proxy:
-        through = {**environment, "NATS_URL": f"nats://{proxy.host}:{proxy.port}"}
+    async with TcpProxy.before(nats_server.url) as proxy:
+        through = {**environment, "NATS_URL": proxy.through(nats_server.url)}
         process, _ = await processes.serve("status_collector", environment=through)
         blocker: Any = await cast("Any", asyncpg).connect(database_url)
         async with blocker.transaction():
@@ -131,32 +128,27 @@ async def test_sigterm_flushes_what_was_heard_and_ends_with_0(
     fleet.step()
     for beat in fleet.last():
         await send(client, nats_root, beat)
-    manager: Any = cast("Any", client).jetstream()
 
     async def delivered() -> bool:
-        info = await manager.consumer_info(Subjects(nats_root).heartbeat_stream, CONSUMER)
-        return info.num_ack_pending == fleet.size
+        return (await consumer_info(client, nats_root)).num_ack_pending == fleet.size
 
     await eventually(delivered)
     process.signal(signal.SIGTERM)
     await asyncio.to_thread(process.wait, 8)
     assert process.returncode == 0
     assert await database.totals(product) == fleet.totals()
-    info = await manager.consumer_info(Subjects(nats_root).heartbeat_stream, CONSUMER)
-    assert info.num_ack_pending == 0
+    assert (await consumer_info(client, nats_root)).num_ack_pending == 0
 
 
 async def test_a_connection_whose_server_has_said_goodbye_is_replaced(
     collector_url: str, database: Database
 ) -> None:
-    server = urlsplit(collector_url)
-    async with TcpProxy(str(server.hostname), server.port or 0) as proxy:
+    async with TcpProxy.before(collector_url) as proxy:
         proxy.keeps_open = True
-        through = server._replace(netloc=server.netloc.replace(f":{server.port}", f":{proxy.port}"))
-        async with Store.open(urlunsplit(through)) as store:
+        async with Store.open(proxy.through(collector_url)) as store:
             await store.ping()
             ended = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = $1"
-            assert await database.connection.fetchval(ended, server.username) == 1
+            assert await database.connection.fetchval(ended, urlsplit(collector_url).username) == 1
             await asyncio.sleep(0.2)  # for the goodbye to arrive
             with pytest.raises(UnavailableError):
                 async with store.transaction():
@@ -265,7 +257,7 @@ async def test_a_consumer_that_pushes_is_replaced(
             return await database.totals(product) == {first: 1, second: 2}
 
         await eventually(counted)
-    assert (await manager.consumer_info(stream, CONSUMER)).config.deliver_subject is None
+    assert (await consumer_info(client, nats_root)).config.deliver_subject is None
 
 
 def _without_errors(check: Any) -> Any:

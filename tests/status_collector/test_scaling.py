@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from mqtt_shared.subjects import Subjects
-from status_collector.consumer import CONSUMER, REQUEST_SECONDS
+from status_collector.consumer import REQUEST_SECONDS
 from tests.support.processes import read
 from tests.support.waiting import eventually
 
-from .support import Database, Fleet, send
+from .support import Database, Fleet, consumer_info, send
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable
 
     from nats.aio.client import Client
 
@@ -115,34 +114,29 @@ async def test_one_that_is_frozen_is_dealt_no_more(
     (frozen, _), (_, port) = await asyncio.gather(
         *(processes.serve("status_collector", environment=environment) for _ in range(2))
     )
-    stream = Subjects(nats_root).heartbeat_stream
-    manager = cast("Any", client).jetstream()
 
-    async def waiting() -> int:
-        info = await manager.consumer_info(stream, CONSUMER)
-        return info.num_waiting
+    async def two_wait() -> bool:
+        return (await consumer_info(client, nats_root)).num_waiting == 2
 
-    async def unacknowledged() -> int:
-        info = await manager.consumer_info(stream, CONSUMER)
-        return info.num_ack_pending
+    async def one_waits() -> bool:
+        return (await consumer_info(client, nats_root)).num_waiting == 1
 
-    await eventually(lambda: _equals(waiting, 2))
+    async def all_acknowledged() -> bool:
+        return (await consumer_info(client, nats_root)).num_ack_pending == 0
+
+    await eventually(two_wait)
     frozen.freeze()
     # Nobody waits also while the other one asks anew: what was asked before must be over.
     await asyncio.sleep(REQUEST_SECONDS + 1)
-    await eventually(lambda: _equals(waiting, 1))
+    await eventually(one_waits)
     before = await received(port)
     await reporting.report(5)
     await reporting.end()
     await eventually(reporting.is_exact)
     # It is not redelivered in the time of this test. Acknowledging follows the commit.
-    await eventually(lambda: _equals(unacknowledged, 0))
+    await eventually(all_acknowledged)
     assert await received(port) > before
     frozen.thaw()
     assert await reporting.all_share([port])
     await reporting.end()
     await eventually(reporting.is_exact)
-
-
-async def _equals(look: Callable[[], Awaitable[int]], wanted: int) -> bool:
-    return await look() == wanted

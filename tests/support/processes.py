@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import logging
 import os
 import sys
 import urllib.request
@@ -18,6 +19,8 @@ from .waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _SHOWN = 3000
 # Nothing of the developer's own environment may steer a process under test.
@@ -81,7 +84,7 @@ class Processes:
         """Kill every process that still runs. Of a test that failed, pytest shows what they told last."""
         for process in reversed(self._made):
             process.kill()
-            print(f"{process.name}:\n{process.output()[-_SHOWN:]}")
+            log.warning("%s:\n%s", process.name, process.output()[-_SHOWN:])
 
     async def _wait(self, process: Process, ready: Callable[[], Any], timeout: float) -> None:
         async def check() -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -33,6 +34,20 @@ class TcpProxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def before(cls, url: str) -> Self:
+        """A proxy to the server of `url`."""
+        server = urlsplit(url)
+        assert server.hostname
+        assert server.port
+        return cls(server.hostname, server.port)
+
+    def through(self, url: str) -> str:
+        """`url` with the address of the proxy instead of the server's."""
+        server = urlsplit(url)
+        login, at, _ = server.netloc.rpartition("@")
+        return server._replace(netloc=f"{login}{at}{self.host}:{self.port}").geturl()
 
     async def __aenter__(self) -> Self:
         await self.accept()

@@ -109,18 +109,19 @@ class Broker(Mosquitto):
 def require_mosquitto() -> None:
     """Skip the test where Mosquitto is missing; fail it where it must be there."""
     if mosquitto_program() is None:
-        _miss("mosquitto is not installed")
+        miss("mosquitto is not installed")
 
 
 def require_program(name: str, package: str) -> str:
     """Path of a program of a Debian package; skips the test, or fails it, as `require_mosquitto` does."""
     path = shutil.which(name)
     if path is None:
-        _miss(f"{name} is not installed (Debian package {package})")
+        miss(f"{name} is not installed (Debian package {package})")
     return path
 
 
-def _miss(what: str) -> NoReturn:
+def miss(what: str) -> NoReturn:
+    """Skip the test for want of what a system package has; fail it where all of them must be there."""
     if os.environ.get("REQUIRE_SYSTEM_PACKAGES") == "1":
         pytest.fail(f"{what}, and REQUIRE_SYSTEM_PACKAGES=1")
     pytest.skip(what)
