@@ -208,10 +208,13 @@ class Feed:
         self.acknowledge()
 
     def only_older(self) -> dict[int, Delivery]:
-        """What this connection inherited and never saw again; its predecessor can then be forgotten."""
-        older = self._older | (dict(self._past._unacked) if self._past else {})
-        self._older, self._past = {}, None
-        return older
+        """What this connection inherited and never saw again; its predecessor can then be forgotten.
+
+        An attempt that fails may have asked for it: it is still there for the next one.
+        """
+        if self._past:
+            self._older, self._past = self._older | self._past._unacked, None
+        return self._older
 
     def receive(self, message: Message) -> None:
         """The callback of the connection."""

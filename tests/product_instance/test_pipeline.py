@@ -163,7 +163,8 @@ async def test_what_comes_again_in_the_session_is_not_worked_on_again() -> None:
     assert acks.acked == [1, 2, 3]
 
 
-async def test_what_was_inherited_and_not_seen_again_is_still_known_later() -> None:
+@pytest.mark.parametrize("failed_attempts", [0, 2])
+async def test_what_was_inherited_and_not_seen_again_is_still_known_later(failed_attempts: int) -> None:
     work = Work()
     _, connect = made(work)
     first, acks = connect()
@@ -172,6 +173,8 @@ async def test_what_was_inherited_and_not_seen_again_is_still_known_later() -> N
     acks.gone = True
     second, acks = connect(first)
     acks.gone = True
+    for _ in range(failed_attempts):
+        connect(second)
     third, acks = connect(second)
     third.receive(message(1, duplicate=True))
     await work.end(1)
