@@ -114,9 +114,9 @@ class Watcher:
     direct get of the last value, at each connect and now and then, brings whatever was missed in between:
     it comes after the subscription, so that nothing falls between the two. NATS hands a message to its
     subscribers first and stores it a moment later, so that a snapshot on its way while we connect is neither
-    heard nor got: two more gets follow each connect. By the last one, it is stored; one that the stream did
-    not acknowledge in time, config_service puts again or a later refresh brings. A key that is missing or
-    deleted means "unknown" and changes nothing.
+    heard nor got: two more gets follow each connect. What is stored later still, or known only to another
+    replica than the one that answers a direct get, a later refresh brings. A key that is missing or deleted
+    means "unknown" and changes nothing.
     """
 
     def __init__(

@@ -98,20 +98,24 @@ class Control:
     async def put_raw(self, raw: bytes) -> None:
         await self._kv.put(str(PRODUCT), raw)
 
-    async def put_unheard(self, raw: bytes) -> None:
-        """What was handed to subscribers before they subscribed, and is stored only now.
-
-        It comes by way of a second stream: what a stream takes from another one, no subscriber hears.
-        """
+    async def prepare_unheard(self) -> None:
+        """Make a second stream that the bucket's takes from: what it takes so, no subscriber hears."""
         js = cast("Any", self._nats).jetstream()
-        name, subject = f"{self.subjects.root}_unheard", f"{self.subjects.root}.unheard"
-        transform = SubjectTransform(src=subject, dest=self.subjects.config(PRODUCT))
+        name = f"{self.subjects.root}_unheard"
+        transform = SubjectTransform(src=self._unheard, dest=self.subjects.config(PRODUCT))
         bucket = (await js.stream_info(self.subjects.bucket_stream)).config
-        await self.add_stream(name, subject)
+        await self.add_stream(name, self._unheard)
         await js.update_stream(
             bucket.evolve(sources=[StreamSource(name=name, subject_transforms=[transform])])
         )
-        await js.publish(subject, raw)
+
+    async def put_unheard(self, raw: bytes) -> None:
+        """What was handed to subscribers before they subscribed, and is stored only now."""
+        await cast("Any", self._nats).jetstream().publish(self._unheard, raw)
+
+    @property
+    def _unheard(self) -> str:
+        return f"{self.subjects.root}.unheard"
 
     async def delete(self) -> None:
         await self._kv.delete(str(PRODUCT))
@@ -145,6 +149,8 @@ class Control:
             "state_dir": state_dir,
             "heartbeat_interval_seconds": 0.2,
             "config_wait_seconds": 2,
+            # A change that the subscription does not bring is not brought by the refresh within a test.
+            "config_refresh_seconds": 600,
             "connect_timeout_seconds": 3,
         }
         return InstanceSettings(**(given | changes))

@@ -63,7 +63,7 @@ async def started(
     control: Control, mosquitto: Broker, topic: str, state_dir: Path, **changes: Any
 ) -> AsyncGenerator[Working]:
     broker = BrokerSettings(host="127.0.0.1", port=mosquitto.port)
-    settings = control.settings(state_dir, config_refresh_seconds=600, **changes)
+    settings = control.settings(state_dir, **changes)
     async with ProductInstance(settings) as instance, publisher("127.0.0.1", mosquitto.port) as mqtt:
         await control.put(control.snapshot(broker, sub(f"{topic}/a")))
         await applied(instance, 1)
