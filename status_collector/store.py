@@ -57,8 +57,6 @@ _AWAY = (
     OSError,
     TimeoutError,
     _asyncpg.InterfaceError,
-    # asyncpg's own state machine, between the server's goodbye and the end of the connection.
-    _asyncpg.InternalClientError,
     _asyncpg.PostgresError,
 )
 
@@ -137,6 +135,10 @@ def translate(error: BaseException) -> StoreError | None:
         return RefusedError(str(error))
     if isinstance(error, _asyncpg.InterfaceError) and isinstance(error, ValueError):
         return RefusedError(str(error))  # the driver's own check of a value, before it is sent
+    if isinstance(error, _asyncpg.InternalClientError):
+        # asyncpg's state machine, between the server's goodbye and the end of the connection. Named, for it
+        # may also be a defect of the driver.
+        return UnavailableError(f"{type(error).__name__}: {error}")
     if isinstance(error, _AWAY):
         return UnavailableError(str(error) or type(error).__name__)
     return None

@@ -147,12 +147,13 @@ async def test_a_connection_whose_server_has_said_goodbye_is_replaced(
         proxy.keeps_open = True
         async with Store.open(proxy.through(collector_url)) as store:
             await store.ping()
-            ended = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = $1"
+            ended = "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where usename = $1"
             assert await database.connection.fetchval(ended, urlsplit(collector_url).username) == 1
-            await asyncio.sleep(0.2)  # for the goodbye to arrive
-            with pytest.raises(UnavailableError):
+            await asyncio.sleep(0.5)  # for the goodbye to arrive
+            with pytest.raises(UnavailableError) as raised:
                 async with store.transaction():
                     pass
+            assert isinstance(raised.value.__cause__, asyncpg.InternalClientError)
             proxy.keeps_open = False
             async with store.transaction() as transaction:
                 assert await transaction.clock()
