@@ -562,7 +562,8 @@ class Session:
             self._on_lost(refusal)
 
     def _retire(self, link: _Link) -> None:
-        task = asyncio.get_running_loop().create_task(self._let_go(link), name="retire")
+        name = f"retire {link.connection.client_id}"
+        task = asyncio.get_running_loop().create_task(self._let_go(link), name=name)
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from .load import Sent
 from .table import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from product_instance import Event
 
@@ -31,11 +32,15 @@ class Books:
         self.seen = Counter[Sent]()
         self.times: list[float] = []
         """Arrivals on the topic `…/steady`, on the loop's clock."""
+        self._done = set[Sent]()
+        self._finished = dict[Sent, int]()
+        """How often each had come when the broker had read the last acknowledgement of it."""
 
     async def collect(self, event: Event, _action: Mapping[str, Any]) -> None:
         """The action."""
         self.note(event.topic, event.payload)
         await asyncio.sleep(WORK_SECONDS)
+        self._done.add(Sent(event.topic, event.payload))
 
     def note(self, topic: str, payload: str) -> None:
         """An action has begun."""
@@ -52,6 +57,51 @@ class Books:
         """Those that the broker acknowledged after this time of the loop's clock."""
         owed = {sent for load in self.loads for sent, when in load.owed.items() if when >= at}
         return owed - self.seen.keys()
+
+    async def finish(self, round_trip: Callable[[], Awaitable[None]]) -> None:
+        """Rest until the broker has read the acknowledgement of all that was published.
+
+        One more message on each topic marks the end: those before it are done and acknowledged when it is,
+        and the broker answers in order (MQTT 3.1.1, 4.6).
+        """
+        for load in self.loads:
+            load.rests = True
+        marks = {sent for load in self.loads for sent in load.burst(1)}
+        await eventually(lambda: marks <= self._done)
+        await round_trip()
+        self._finished |= {sent: self.seen[sent] for sent in self._done}
+        for load in self.loads:
+            load.rests = False
+
+    @property
+    def repeated_when_finished(self) -> set[Sent]:
+        """Come once more although the broker had read that they are done."""
+        return {sent for sent, times in self._finished.items() if self.seen[sent] > times} - self._resent
+
+    @property
+    def runs(self) -> int:
+        """In how many places of its topic messages have come more than once, for the topic with the most.
+
+        In the order of their first coming: what one break of the connection has repeated stands together.
+        """
+        flags, resent = dict[str, list[bool]](), self._resent
+        for sent, times in self.seen.items():
+            flags.setdefault(sent.topic, [False]).append(times > 1 and sent not in resent)
+        begins = (itertools.pairwise(each) for each in flags.values())
+        return max((sum(b and not a for a, b in each) for each in begins), default=0)
+
+    def repeated_outside(self, periods: Sequence[tuple[float, float]]) -> set[Sent]:
+        """Those that have come more than once and were not on their way to the broker in any of these."""
+        repeated = {sent for sent, times in self.seen.items() if times > 1} - self._resent
+        return {sent for sent in repeated if not any(self._was_on_its_way(sent, *each) for each in periods)}
+
+    def _was_on_its_way(self, sent: Sent, begin: float, end: float) -> bool:
+        load = next(load for load in self.loads if sent in load.sent_at)
+        return load.sent_at[sent] <= end and load.acknowledged_at.get(sent, end) >= begin
+
+    @property
+    def _resent(self) -> set[Sent]:
+        return {sent for load in self.loads for sent in load.resent}
 
     async def settle(self, patience_seconds: float = 3) -> None:
         """Publish no more; wait until nothing is missing, or nothing comes any more."""
@@ -70,7 +120,7 @@ class Books:
     def row(self, fault: str, **fields: Any) -> Row:
         """What became of the messages."""
         owed = {sent for load in self.loads for sent in load.owed}
-        resent = {sent for load in self.loads for sent in load.resent}
+        resent = self._resent
         again = sum(times - 1 for sent, times in self.seen.items() if sent not in resent)
         delivered = len(owed & self.seen.keys())
         return Row(fault=fault, sent=len(owed), delivered=delivered, duplicated=again, **fields)

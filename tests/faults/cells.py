@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -166,6 +167,7 @@ class Run:
         self._pulse = pulse
         self._gaps: list[float] = []
         self._normal: list[float] = []
+        self._changes: list[tuple[float, float]] = []
         self._control = Control(place.nats_url, name)
         self._instance = ProductInstance(
             self._control.settings(place.folder / name, instance_id=name, heartbeat_interval_seconds=5)
@@ -201,10 +203,19 @@ class Run:
                 await self._overload()
                 begin = asyncio.get_running_loop().time()
                 await self._switch(old, new)
+                self._changes.append((begin, await self._alone()))
                 await asyncio.sleep(_SECONDS)
                 self._measure(begin)
             await self._books.settle(self.place.patience_seconds)
-        return ""
+        # A message that was published while nothing changed comes once, whatever the change.
+        unfounded = self._books.repeated_outside(self._changes if self.cell.may_repeat else ())
+        return f"**repeated: {sorted(unfounded)}**" if unfounded else ""
+
+    async def _alone(self) -> float:
+        """Wait until the old connection has ended; the time then."""
+        task = re.compile(f"retire .*{self.name}(-|$)")
+        await eventually(lambda: not any(task.match(each.get_name()) for each in asyncio.all_tasks()))
+        return asyncio.get_running_loop().time()
 
     def _measure(self, begin: float) -> None:
         end = asyncio.get_running_loop().time()

@@ -40,6 +40,11 @@ class Load:
         self.expected: frozenset[str] = frozenset()
         self.owed = dict[Sent, float]()
         """With the time of the acknowledgement, on the loop's clock."""
+        self.sent_at = dict[Sent, float]()
+        """When each was published first, on the same clock."""
+        self.rests = False
+        """Publishes nothing by itself."""
+        self.acknowledged_at = dict[Sent, float]()
         self.resent = set[Sent]()
         self._port, self._tag = port, tag
         self._number = self._packet_id = 0
@@ -82,10 +87,15 @@ class Load:
         since = asyncio.get_running_loop().time() - seconds
         self.owed = {sent: at for sent, at in self.owed.items() if at < since}
 
-    def burst(self, count: int) -> None:
-        """Publish so many on each topic at once."""
+    def burst(self, count: int) -> set[Sent]:
+        """Publish so many on each topic at once; the last ones."""
         for _ in range(count):
             self._publish_all()
+        return {Sent(topic, self._payload) for topic in self.topics}
+
+    @property
+    def _payload(self) -> str:
+        return f"{self._tag}{self._number}"
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -93,16 +103,16 @@ class Load:
         while True:
             due = max(due + PERIOD_SECONDS, loop.time() - 0.5)
             await asyncio.sleep(due - loop.time())
-            if self._writer and len(self._pending) < _MOST_PENDING:
+            if self._writer and not self.rests and len(self._pending) < _MOST_PENDING:
                 self._publish_all()
 
     def _publish_all(self) -> None:
         self._number += 1
         for topic in self.topics:
-            sent = Sent(topic, f"{self._tag}{self._number}")
-            self._publish(sent, owed=topic in self.expected)
+            self._publish(Sent(topic, self._payload), owed=topic in self.expected)
 
     def _publish(self, sent: Sent, *, owed: bool) -> None:
+        self.sent_at.setdefault(sent, asyncio.get_running_loop().time())
         self._packet_id = self._packet_id % 65_535 + 1
         self._pending[self._packet_id] = (sent, owed)
         if self._writer:
@@ -138,8 +148,9 @@ class Load:
 
     def _acknowledged(self, packet_id: int) -> None:
         sent, owed = self._pending.pop(packet_id)
+        self.acknowledged_at[sent] = asyncio.get_running_loop().time()
         if owed:
-            self.owed[sent] = asyncio.get_running_loop().time()
+            self.owed[sent] = self.acknowledged_at[sent]
 
 
 def _field(text: str) -> bytes:

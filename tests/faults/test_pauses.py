@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from statistics import median
 from typing import TYPE_CHECKING
 
 from mqtt_shared.messages import Subscription
@@ -60,6 +61,7 @@ async def test_a_thousand_changed_subscriptions_hold_nobody_up(
                 ours.append(longest_pause(made.books.times, begin, end))
                 normal.append(longest_pause(pulse.times, begin, end))
     # A bare client on the same broker at the same time is the measure of what the machine does.
-    ratios = sorted(a / b for a, b in zip(ours, normal, strict=True))
-    # One may be the machine's: this process and that of the instance do not share every pause.
-    assert ratios[-2] < 2.5, ratios
+    ratios = [a / b for a, b in zip(ours, normal, strict=True)]
+    # Single ones may be the machine's: this process and that of the instance do not share every pause. What
+    # a change takes, every change takes.
+    assert median(ratios) < 2.5, ratios
