@@ -207,6 +207,10 @@ class Feed:
             self._ack(delivery)
         self.acknowledge()
 
+    def forget(self) -> None:
+        """The broker keeps no session: what an earlier connection received does not come again."""
+        self._past, self._older, self._completed = None, {}, {}
+
     def only_older(self) -> dict[int, Delivery]:
         """What this connection inherited and never saw again; its predecessor can then be forgotten.
 
@@ -221,7 +225,10 @@ class Feed:
         if self._closed:
             return
         self.received += 1
-        if message.qos and message.duplicate and self._has_seen(message):
+        if message.qos and not message.duplicate:
+            # The broker gives the packet id to another message: the one that had it does not come again.
+            self._older.pop(message.mid, None)
+        elif message.qos and self._has_seen(message):
             return
         if message.qos == _EXACTLY_ONCE and self._is_completed(message):
             return

@@ -467,7 +467,8 @@ class Session:
                 # Its end came before anybody could be told.
                 raise ConnectionLostError("the connection ended at once")
         except BaseException:
-            await self._give_up(link, past, accepted=accepted)
+            # Redelivery begins right behind CONNACK, before `open` returns.
+            await self._give_up(link, past, accepted=accepted or link.feed.received > 0)
             raise
         link.connected_at = datetime.now(UTC)
         if words := unverified(wanted.target):
@@ -487,6 +488,7 @@ class Session:
         """Bring the session at the broker to the wanted filters, whatever it has kept."""
         filters = link.configuration.target.filters
         if not link.connection.session_present:
+            link.feed.forget()
             await link.subscribe(filters)
             return
         if past:

@@ -182,6 +182,46 @@ async def test_what_was_inherited_and_not_seen_again_is_still_known_later(failed
     assert work.worked == [1]
 
 
+async def test_what_only_looks_like_an_inherited_message_is_worked_on() -> None:
+    work = Work()
+    _, connect = made(work)
+    first, acks = connect()
+    first.receive(message(1))
+    await turns()
+    acks.gone = True
+    await work.end(1)
+    second, acks = connect(first)
+    third, acks = connect(second)
+    # The packet id stands for another message now, equal to the old one: it comes, and later one more.
+    third.receive(message(1))
+    await turns()
+    await work.end(1)
+    fourth, acks = connect(third)
+    fourth.receive(message(1, duplicate=True))
+    await turns()
+    assert acks.acked == []
+    await work.end(1)
+    assert work.worked == [1, 1, 1]
+    assert acks.acked == [1]
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_without_a_session_nothing_is_inherited(qos: int) -> None:
+    work = Work()
+    _, connect = made(work)
+    first, acks = connect()
+    first.receive(message(1, qos=qos))
+    await turns()
+    acks.gone = qos == 1
+    await work.end(1)
+    second, acks = connect(first)
+    second.forget()
+    second.receive(message(1, qos=qos, duplicate=True))
+    await turns()
+    await work.end(1)
+    assert (work.worked, acks.acked) == ([1, 1], [1])
+
+
 async def test_only_qos_0_is_dropped_when_there_is_no_room() -> None:
     work = Work()
     pipeline, connect = made(work, route(concurrency=1), limit=2)
