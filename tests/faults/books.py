@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from mqtt_shared.mqtt import ConnectionLostError
 from tests.support.waiting import eventually
 
 from .load import Sent
 from .table import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 
     from product_instance import Event
 
@@ -27,24 +27,33 @@ WORK_SECONDS = 0.006
 class Books:
     """The messages of some publishers, and those that came to one consumer."""
 
-    def __init__(self, *loads: Load) -> None:
+    def __init__(self, *loads: Load, acknowledged: Set[Sent] | None = None) -> None:
         self.loads = loads
         self.seen = Counter[Sent]()
         self.times: list[float] = []
         """Arrivals on the topic `…/steady`, on the loop's clock."""
         self._done = set[Sent]()
         self._finished = dict[Sent, int]()
-        """How often each had come when the broker had read the last acknowledgement of it."""
+        """How often each had come when the broker had read the acknowledgement of it."""
+        self._acknowledged = acknowledged
+        self._unfounded = set[Sent]()
 
     async def collect(self, event: Event, _action: Mapping[str, Any]) -> None:
         """The action."""
         self.note(event.topic, event.payload)
         await asyncio.sleep(WORK_SECONDS)
-        self._done.add(Sent(event.topic, event.payload))
+        self.end(event.topic, event.payload)
+
+    def end(self, topic: str, payload: str) -> None:
+        """An action has ended."""
+        self._done.add(Sent(topic, payload))
 
     def note(self, topic: str, payload: str) -> None:
         """An action has begun."""
-        self.seen[Sent(topic, payload)] += 1
+        sent = Sent(topic, payload)
+        if self._acknowledged is not None and sent in self.seen and sent not in self._acknowledged:
+            self._unfounded.add(sent)
+        self.seen[sent] += 1
         if topic.endswith("/steady"):
             self.times.append(asyncio.get_running_loop().time())
 
@@ -58,20 +67,36 @@ class Books:
         owed = {sent for load in self.loads for sent, when in load.owed.items() if when >= at}
         return owed - self.seen.keys()
 
-    async def finish(self, round_trip: Callable[[], Awaitable[None]]) -> None:
+    async def finish(
+        self, connection: Callable[[], object], round_trip: Callable[[], Awaitable[None]]
+    ) -> None:
         """Rest until the broker has read the acknowledgement of all that was published.
 
         One more message on each topic marks the end: those before it are done and acknowledged when it is,
-        and the broker answers in order (MQTT 3.1.1, 4.6).
+        and the broker answers in order (MQTT 3.1.1, 4.6). Where the `connection` does not last as long, it is
+        tried again.
         """
         for load in self.loads:
             load.rests = True
-        marks = {sent for load in self.loads for sent in load.burst(1)}
-        await eventually(lambda: marks <= self._done)
-        await round_trip()
-        self._finished |= {sent: self.seen[sent] for sent in self._done}
+        await eventually(lambda: self._try_to_finish(connection, round_trip), 60)
         for load in self.loads:
             load.rests = False
+
+    async def _try_to_finish(
+        self, connection: Callable[[], object], round_trip: Callable[[], Awaitable[None]]
+    ) -> bool:
+        before = connection()
+        marks = {sent for load in self.loads for sent in load.burst(1)}
+        await eventually(lambda: marks <= self._done)
+        finished = {sent: self.seen[sent] for sent in self._done}
+        try:
+            await round_trip()
+        except ConnectionLostError:
+            return False
+        if connection() != before:
+            return False
+        self._finished = finished | self._finished
+        return True
 
     @property
     def repeated_when_finished(self) -> set[Sent]:
@@ -79,16 +104,9 @@ class Books:
         return {sent for sent, times in self._finished.items() if self.seen[sent] > times} - self._resent
 
     @property
-    def runs(self) -> int:
-        """In how many places of its topic messages have come more than once, for the topic with the most.
-
-        In the order of their first coming: what one break of the connection has repeated stands together.
-        """
-        flags, resent = dict[str, list[bool]](), self._resent
-        for sent, times in self.seen.items():
-            flags.setdefault(sent.topic, [False]).append(times > 1 and sent not in resent)
-        begins = (itertools.pairwise(each) for each in flags.values())
-        return max((sum(b and not a for a, b in each) for each in begins), default=0)
+    def repeated_in_work(self) -> set[Sent]:
+        """Worked on once more without having been acknowledged."""
+        return self._unfounded - self._resent
 
     def repeated_outside(self, periods: Sequence[tuple[float, float]]) -> set[Sent]:
         """Those that have come more than once and were not on their way to the broker in any of these."""

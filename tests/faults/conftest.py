@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.local import kept
+from mqtt_shared.mqtt import Connection, Message
 
 from .cells import Place
+from .load import Sent
 from .table import PROPERTY, encoded
 
 if TYPE_CHECKING:
@@ -42,6 +44,21 @@ def place(own_servers: Servers, nats_server: Nats, tls: Certificates, tmp_path: 
         closed_port=kept.free_port(),
         folder=tmp_path,
     )
+
+
+@pytest.fixture
+def acknowledged(monkeypatch: pytest.MonkeyPatch) -> set[Sent]:
+    """What the instances in this process have told a broker to be done."""
+    told, ack = set[Sent](), Connection.ack
+
+    def noted(connection: Connection, message: Message) -> bool:
+        taken = ack(connection, message)
+        if taken:
+            told.add(Sent(message.topic, message.payload.decode()))
+        return taken
+
+    monkeypatch.setattr(Connection, "ack", noted)
+    return told
 
 
 @pytest.fixture

@@ -23,9 +23,11 @@ from .books import COLLECT, Books
 from .load import Load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Set
 
     from mqtt_shared.messages import Snapshot
+
+    from .load import Sent
 
 
 class Kind(Struct, frozen=True, kw_only=True):
@@ -52,8 +54,20 @@ class Consumer(Struct, kw_only=True):
     load: Load
     books: Books
     instance: ProductInstance | None = None
+    command: Command | None = None
     recovered_at: float = math.inf
     """When it was back at work, on the loop's clock."""
+
+    async def finish(self) -> None:
+        """Rest until all that was published is done, and the broker knows."""
+        instance, command = self.instance, self.command
+        if instance:
+            await self.books.finish(
+                lambda: instance.heartbeat().connected_since,
+                lambda: instance.publish(f"{self.control.root}/nothing", b"", qos=1),
+            )
+        elif command:
+            await self.books.finish(lambda: self.control.heartbeats[-1].connected_since, command.told)
 
 
 def snapshot(control: Control, kind: Kind, port: int, keep_alive: int = 60) -> Snapshot:
@@ -81,14 +95,22 @@ def _topics(name: str) -> list[str]:
 
 @asynccontextmanager
 async def _prepared(
-    kind: Kind, name: str, nats_url: str, port: int, load_port: int, keep_alive: int
+    kind: Kind,
+    name: str,
+    nats_url: str,
+    port: int,
+    load_port: int,
+    keep_alive: int,
+    acknowledged: Set[Sent] | None = None,
 ) -> AsyncGenerator[Consumer]:
     control = Control(nats_url, name)
     await control.open()
     try:
         async with Load(load_port, _topics(name)) as load:
             await control.put(snapshot(control, kind, port, keep_alive), kind.login and kind.login[1])
-            yield Consumer(kind=kind, control=control, load=load, books=Books(load))
+            yield Consumer(
+                kind=kind, control=control, load=load, books=Books(load, acknowledged=acknowledged)
+            )
     finally:
         await control.close()
 
@@ -103,9 +125,10 @@ async def consumer(
     *,
     load_port: int | None = None,
     keep_alive: int = 60,
+    acknowledged: Set[Sent] | None = None,
 ) -> AsyncGenerator[Consumer]:
     """An instance in this process, consuming; the publisher may take another way to the broker."""
-    async with _prepared(kind, name, nats_url, port, load_port or port, keep_alive) as made:
+    async with _prepared(kind, name, nats_url, port, load_port or port, keep_alive, acknowledged) as made:
         settings = made.control.settings(
             folder / name, instance_id=name, heartbeat_interval_seconds=5, connect_timeout_seconds=2
         )
@@ -133,6 +156,7 @@ class Command:
     def __init__(self, made: Consumer, folder: Path, *, no_space: bool = False) -> None:
         self._made = made
         self._no_space = no_space
+        self._noted_before = 0
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,6 +177,7 @@ class Command:
     async def start(self) -> None:
         """Start it and wait until it consumes."""
         self._made.control.heartbeats.clear()
+        self._noted_before = self._made.books.seen.total()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -170,6 +195,19 @@ class Command:
         async for line in process.stdout:
             topic, payload = line.decode().split()
             self._made.books.note(topic, payload)
+            self._made.books.end(topic, payload)
+
+    async def told(self) -> None:
+        """Wait for a heartbeat that counts all actions: each is acknowledged by then. Others are published
+        meanwhile, and the broker reads from each connection in turn.
+        """
+        books, load = self._made.books, self._made.load
+        await eventually(lambda: self._executed() == books.seen.total() - self._noted_before)
+        load.burst(10)
+        await load.flushed()
+
+    def _executed(self) -> int:
+        return sum(each.actions_executed for each in self._made.control.heartbeats[-1].counters.values())
 
     async def stop(self) -> int | None:
         """SIGTERM; its exit code."""
@@ -201,7 +239,7 @@ async def command(
 ) -> AsyncGenerator[tuple[Consumer, Command]]:
     """The command as a process, consuming."""
     async with _prepared(kind, name, nats_url, port, port, 60) as made:
-        started = Command(made, folder / name, **options)
+        made.command = started = Command(made, folder / name, **options)
         try:
             await started.start()
             made.load.expect(made.load.topics)
