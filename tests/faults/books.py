@@ -54,6 +54,8 @@ class Books:
         if self._acknowledged is not None and sent in self.seen and sent not in self._acknowledged:
             self._unfounded.add(sent)
         self.seen[sent] += 1
+        for load in self.loads:
+            load.came(payload)
         if topic.endswith("/steady"):
             self.times.append(asyncio.get_running_loop().time())
 

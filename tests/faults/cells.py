@@ -294,6 +294,7 @@ class Pulse:
 
     def _receive(self, message: Message) -> None:
         self.times.append(asyncio.get_running_loop().time())
+        self._load.came(message.payload.decode())
         self._connection.ack(message)
 
     async def __aenter__(self) -> Self:
