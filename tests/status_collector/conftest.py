@@ -62,7 +62,9 @@ async def client(nats_server: Nats) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def environment(collector_url: str, nats_server: Nats, nats_root: str) -> dict[str, str]:
-    """The settings of a quick collector."""
+    """The settings of a quick collector, to which the stream delivers again what takes more than a second: a
+    test that counts deliveries sets `redelivery_seconds=300`.
+    """
     return {
         "DATABASE_URL": collector_url,
         "NATS_URL": nats_server.url,

@@ -129,7 +129,7 @@ async def test_what_the_collector_counts_the_database_takes(
 ) -> None:
     product, _ = await database.product("lamps")
     sent = 0
-    async with collectors() as running:
+    async with collectors(redelivery_seconds=300) as running:
         await ready(running)
         for number, body in enumerate(Odd(3).heartbeats(3_000)):
             named = {**body, "product_id": product, "instance_id": f"i{number}"}

@@ -143,7 +143,7 @@ async def test_what_cannot_be_counted_is_dropped_with_a_reason_and_stops_nothing
         json.dumps({**json.loads(encode(good)), "seq": 10**30}).encode(),
         encode(structs.replace(good, broker_info={"x": "y" * 20_000})),
     ]
-    async with collectors() as running:
+    async with collectors(redelivery_seconds=300) as running:
         await ready(running)
         for number, data in enumerate(malformed):
             named = data.replace(b'"instance_id":"i1"', f'"instance_id":"bad{number}"'.encode())
@@ -184,7 +184,7 @@ async def test_a_source_of_rubbish_is_counted_each_time_and_logged_once(
 ) -> None:
     product, (first, _) = await database.product("lamps")
     subjects = Subjects(nats_root)
-    async with collectors() as running:
+    async with collectors(redelivery_seconds=300) as running:
         await ready(running)
         for number in range(30):
             # A new boot each time, as of a program that crashes and starts again.
@@ -212,7 +212,7 @@ async def test_a_value_that_only_the_database_refuses_is_left_out_alone(
     await database.connection.execute(
         "alter table mqtt_instances add constraint no_such_host check (host <> 'refused.example.com')"
     )
-    async with collectors(flush_interval_seconds=0.3) as running:
+    async with collectors(flush_interval_seconds=0.3, redelivery_seconds=300) as running:
         await ready(running)
         for number in range(9):
             host = "refused.example.com" if number == 4 else ""
