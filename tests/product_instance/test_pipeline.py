@@ -98,6 +98,12 @@ class Work:
         self.worked.append(mid)
         return Outcome(subscription_id=job.route.subscription_id, executed=1)
 
+    async def done(self, feed: Feed, message: Message) -> None:
+        """It comes, and the work on it is done."""
+        feed.receive(message)
+        await turns()
+        await self.end(message.mid)
+
     async def end(self, mid: int) -> None:
         self.running.pop(mid).set()
         await turns()
@@ -186,16 +192,12 @@ async def test_what_only_looks_like_an_inherited_message_is_worked_on() -> None:
     work = Work()
     _, connect = made(work)
     first, acks = connect()
-    first.receive(message(1))
-    await turns()
     acks.gone = True
-    await work.end(1)
+    await work.done(first, message(1))
     second, acks = connect(first)
     third, acks = connect(second)
     # The packet id stands for another message now, equal to the old one: it comes, and later one more.
-    third.receive(message(1))
-    await turns()
-    await work.end(1)
+    await work.done(third, message(1))
     fourth, acks = connect(third)
     fourth.receive(message(1, duplicate=True))
     await turns()
@@ -210,15 +212,11 @@ async def test_without_a_session_nothing_is_inherited(qos: int) -> None:
     work = Work()
     _, connect = made(work)
     first, acks = connect()
-    first.receive(message(1, qos=qos))
-    await turns()
     acks.gone = qos == 1
-    await work.end(1)
+    await work.done(first, message(1, qos=qos))
     second, acks = connect(first)
     second.forget()
-    second.receive(message(1, qos=qos, duplicate=True))
-    await turns()
-    await work.end(1)
+    await work.done(second, message(1, qos=qos, duplicate=True))
     assert (work.worked, acks.acked) == ([1, 1], [1])
 
 
@@ -233,9 +231,7 @@ async def test_only_qos_0_is_dropped_when_there_is_no_room() -> None:
     await turns()
     for mid in (1, 2, 3):
         await work.end(mid)
-    feed.receive(message(5, qos=0))
-    await turns()
-    await work.end(5)
+    await work.done(feed, message(5, qos=0))
     await feed.idle()
     assert work.worked == [1, 2, 3, 5]
 
@@ -276,9 +272,7 @@ async def test_what_is_held_up_does_not_hold_up_others_for_long() -> None:
     assert acks.acked == []
     await asyncio.sleep(1.1)
     assert acks.acked == [2, 4]
-    feed.receive(message(5, "c"))
-    await turns()
-    await work.end(5)
+    await work.done(feed, message(5, "c"))
     assert acks.acked == [2, 4, 5]
     feed.hold_acks()
     await work.end(1)
@@ -342,9 +336,7 @@ async def test_qos_2_is_remembered_until_the_broker_releases_it() -> None:
     work = Work()
     _, connect = made(work)
     first, acks = connect()
-    first.receive(message(1, qos=2))
-    await turns()
-    await work.end(1)
+    await work.done(first, message(1, qos=2))
     assert acks.acked == [1]
     # PUBREC got lost with the connection.
     second, acks = connect(first)
@@ -352,9 +344,7 @@ async def test_qos_2_is_remembered_until_the_broker_releases_it() -> None:
     await turns()
     assert (work.worked, acks.acked) == ([1], [1])
     second.released(1)
-    second.receive(message(1, qos=2, duplicate=True))
-    await turns()
-    await work.end(1)
+    await work.done(second, message(1, qos=2, duplicate=True))
     assert (work.worked, acks.acked) == ([1, 1], [1, 1])
 
 
