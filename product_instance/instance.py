@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 import uuid
 from contextlib import AsyncExitStack
@@ -92,6 +93,7 @@ class ProductInstance:
         self._stopping = asyncio.Event()
         self._unsaved: bytes | None = None
         self._to_save = asyncio.Event()
+        self._saving = threading.Lock()
         self._nats = Bus(settings.nats_url, f"product-instance {settings.product_id}")
         self._webhooks = Webhooks()
         builtin.register(self.actions, self, self._nats, self._webhooks, Mailer(settings))
@@ -299,9 +301,12 @@ class ProductInstance:
             await asyncio.to_thread(self._save)
 
     def _save(self) -> None:
-        raw, self._unsaved = self._unsaved, None
-        if raw is not None:
-            self._state.store(raw)
+        # The last time, at the end, waits for a thread that still writes: the next run reads what it wrote, and
+        # an older snapshot must not come after a newer one.
+        with self._saving:
+            raw, self._unsaved = self._unsaved, None
+            if raw is not None:
+                self._state.store(raw)
 
     # What is told
 

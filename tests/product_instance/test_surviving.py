@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
+import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -267,6 +269,24 @@ async def test_a_damaged_last_known_good_is_told_and_borne(
             await control.put(control.snapshot(at, sub(topic)))
             await applied(instance, 1)
     assert any("last known good" in line.message for line in caplog.records)
+
+
+async def test_an_instance_that_has_ended_has_kept_its_configuration_on_a_slow_disk(
+    control: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk = os.fsync
+
+    def slow(descriptor: int) -> None:
+        time.sleep(0.5)
+        on_disk(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    async with ProductInstance(control.settings(tmp_path)) as instance:
+        await control.put(control.snapshot(None))
+        await applied(instance, 1)
+    next_run = control.settings(tmp_path, nats_url=nowhere(), config_wait_seconds=0)
+    async with ProductInstance(next_run) as instance:
+        await applied(instance, 1)
 
 
 async def test_one_instance_id_runs_once(control: Control, tmp_path: Path) -> None:
