@@ -301,8 +301,8 @@ class ProductInstance:
             await asyncio.to_thread(self._save)
 
     def _save(self) -> None:
-        # The last time, at the end, waits for a thread that still writes: the next run reads what it wrote, and
-        # an older snapshot must not come after a newer one.
+        # The last time, at the end, waits for a thread that still writes: the next run reads what it wrote,
+        # and an older snapshot must not come after a newer one.
         with self._saving:
             raw, self._unsaved = self._unsaved, None
             if raw is not None:

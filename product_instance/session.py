@@ -61,10 +61,10 @@ class _Link:
         self.connected_at: datetime | None = None
         self.stands_in = False
         """Under a client id of its own, until the right one can be had."""
-        self.granted: dict[str, int] = {}
-        """Confirmed by SUBACK."""
         self.possible: set[str] = set()
-        """Perhaps subscribed: asked for without an answer, or left over from an earlier run."""
+        """Perhaps subscribed: asked for, or left over from an earlier run."""
+        self.granted: dict[str, int] = {}
+        """Those of them that are subscribed for certain, with the QoS that was asked for."""
         self.former: dict[tuple[int, str], Route] = {}
         """Routes of filters that were unsubscribed: what the broker had queued for them may still come."""
 
@@ -130,7 +130,7 @@ class _Link:
 
     async def _note(self) -> None:
         if self._leftovers:
-            await self._leftovers.note(self.session_name, self.possible | self.granted.keys())
+            await self._leftovers.note(self.session_name, self.possible)
 
     async def give_away(self) -> None:
         """Another connection has the session now, under another address."""
@@ -166,7 +166,7 @@ class Session:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._link: _Link | None = None
         self._past: _Link | None = None
-        self._earlier = Target()
+        self._standing: Configuration | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._is_trying = False
 
@@ -212,7 +212,7 @@ class Session:
 
     def remember(self, configuration: Configuration) -> None:
         """An earlier run of this instance may have left messages for this one in its session."""
-        self._earlier = configuration.target
+        self._standing = configuration
 
     # What changes it
 
@@ -230,6 +230,7 @@ class Session:
                 await self._change(link, wanted)
         except (ConnectRefusedError, ConnectionLostError, SubscribeRefusedError) as error:
             raise _rejected(error) from error
+        self._standing = wanted
 
     async def reconnect(self) -> None:
         """Give the connection at work up for a new one with the same configuration.
@@ -457,24 +458,21 @@ class Session:
         past = self._predecessor(wanted, client_id)
         link = self._link_to(wanted, client_id, clean=clean, inherits=past.feed if past else None)
         if link.persists:
-            link.follow(wanted, _by_topic(self._earlier) | (past.all_routes if past else {}))
-        accepted = False
+            link.follow(wanted, _by_topic(self._stood_in(link)) | (past.all_routes if past else {}))
         try:
             await link.connection.open()
-            accepted = True
             await self._establish(link, past)
             if not link.connection.is_open:
                 # Its end came before anybody could be told.
                 raise ConnectionLostError("the connection ended at once")
         except BaseException:
-            # Redelivery begins right behind CONNACK, before `open` returns.
-            await self._give_up(link, past, accepted=accepted or link.feed.received > 0)
+            await self._give_up(link, past)
             raise
         link.connected_at = datetime.now(UTC)
         if words := unverified(wanted.target):
             # At each connection: nobody who looks at the log shall miss it.
             log.warning(words, **link.connection.broker_info)
-        self._past, self._earlier = None, Target()
+        self._past = None
         return link
 
     def _predecessor(self, wanted: Configuration, client_id: str) -> _Link | None:
@@ -484,6 +482,13 @@ class Session:
         # At another address it may be the same broker; what the session has there is not taken for granted.
         return past if past.connection.client_id == client_id else None
 
+    def _stood_in(self, link: _Link) -> Target:
+        """What worked last in the session of this connection, perhaps in an earlier run."""
+        standing = self._standing
+        if standing and standing.target.broker and self._client_id(standing) == link.connection.client_id:
+            return standing.target
+        return Target()
+
     async def _establish(self, link: _Link, past: _Link | None) -> None:
         """Bring the session at the broker to the wanted filters, whatever it has kept."""
         filters = link.configuration.target.filters
@@ -492,9 +497,9 @@ class Session:
             await link.subscribe(filters)
             return
         if past:
-            link.possible = past.possible | past.granted.keys()
+            link.possible |= past.possible
             link.granted = dict(past.granted) if past.is_at(link.configuration) else {}
-        link.possible |= self._leftovers.of(link.session_name) | self._earlier.filters.keys()
+        link.possible |= self._leftovers.of(link.session_name) | self._stood_in(link).filters.keys()
         # A filter that is subscribed as it should be is left alone: SUBSCRIBE sends retained messages again.
         # Shared ones have no retained messages (MQTT 5, 4.8.2), and Mosquitto forgets them when it restarts.
         await link.subscribe(
@@ -504,12 +509,17 @@ class Session:
                 if link.granted.get(topic) != qos or topics.is_shared(topic)
             }
         )
-        await link.unsubscribe((link.granted.keys() | link.possible) - filters.keys())
+        await link.unsubscribe(link.possible - filters.keys())
 
-    async def _give_up(self, link: _Link, past: _Link | None, *, accepted: bool) -> None:
+    async def _give_up(self, link: _Link, past: _Link | None) -> None:
         """End a failed attempt, whatever the broker has granted it by now."""
+        if past and link.connection.has_asked and not link.connection.session_present:
+            # The session was a new one, or may have been: the next connection goes on with that one.
+            past.granted.clear()
         # Cancelled once more it would leave a connection behind.
         with self._trying(cancellable=False):
+            # Known before `open` returns: redelivery begins right behind CONNACK.
+            accepted = link.connection.session_present is not None
             routing = self._dealt_to(link) if accepted else None
             if routing:
                 link.feed.routing = routing
@@ -546,15 +556,18 @@ class Session:
             await link.connection.close()
 
     async def _restore_session(self, link: _Link, past: _Link | None) -> None:
-        former = past.granted if past and past.is_at(link.configuration) else {}
-        # Those of an earlier run too: the broker has messages for them.
-        kept = former.keys() | self._earlier.filters.keys()
+        """The session goes on from here, with all that the attempt took over from its predecessor."""
+        if not link.connection.session_present:
+            link.feed.forget()
+        # The broker has messages for them, or will have.
+        here = self._standing is not None and link.is_at(self._standing)
+        kept = set(self._stood_in(link).filters if here else ())
         with contextlib.suppress(ConnectionLostError):
             await link.unsubscribe(link.possible - kept)
-        # The session goes on from here, with all that the attempt took over from its predecessor.
+        former = past.granted if past and past.is_at(link.configuration) else {}
         # A QoS that was asked for may or may not be in force.
         asked = link.configuration.target.filters
-        link.granted = {f: qos for f, qos in former.items() if asked.get(f, qos) == qos}
+        link.granted = {f: qos for f, qos in former.items() if f in kept and asked.get(f, qos) == qos}
         link.possible |= kept | (past.possible if past else set())
         self._past = link
 
@@ -574,7 +587,7 @@ class Session:
         link.feed.drain()
         try:
             async with asyncio.timeout(_RETIRE_SECONDS):
-                await link.unsubscribe(set(link.granted) | link.possible)
+                await link.unsubscribe(set(link.possible))
                 await self._drain(link)
         except ConnectionLostError as error:
             log.info("the old connection ended before it was drained", error=str(error))

@@ -103,7 +103,8 @@ class Connection:
         addresses: Sequence[str] | None = None,
     ) -> None:
         self.client_id = client_id
-        self.session_present = False
+        self.session_present: bool | None = None
+        """Has the broker gone on with an earlier session? Null: it has not said."""
         self.broker_info: dict[str, Any] = {
             "host": broker.host,
             "port": broker.port,
@@ -152,6 +153,11 @@ class Connection:
     def is_open(self) -> bool:
         """Is the connection up, as far as is known?"""
         return self._attempt.stage == "connected" and self._is_up
+
+    @property
+    def has_asked(self) -> bool:
+        """Was CONNECT sent? The broker may have begun a session then, whether it has said so or not."""
+        return self._attempt.stage in ("connack", "connected")
 
     # Opening and ending
 

@@ -166,6 +166,34 @@ async def test_a_broker_that_restarts(
             await eventually(lambda: received(instance) == 1)
 
 
+@pytest.mark.parametrize("answers", [1.5, 2.5], ids=["before CONNACK", "before SUBSCRIBE"])
+async def test_a_broker_that_lost_its_sessions_while_the_network_breaks_again(
+    answers: float, control: Control, own_mosquitto: Callable[..., Broker], topic: str, tmp_path: Path
+) -> None:
+    """The session that the next connection finds present is a new one, without subscriptions."""
+    broker = own_mosquitto()
+    async with (
+        TcpProxy("127.0.0.1", broker.port) as proxy,
+        ProductInstance(control.settings(tmp_path), random=Impatient()) as instance,
+    ):
+        at = BrokerSettings(host=proxy.host, port=proxy.port, clean_session=False)
+        await control.put(control.snapshot(at, sub(f"{topic}/a")))
+        await applied(instance, 1)
+        proxy.refuse()
+        broker.restart(kill=True)
+        await eventually(lambda: not instance.heartbeat().connected)
+        accepted, proxy.delay = proxy.accepted, 0.5
+        await proxy.accept()
+        await eventually(lambda: proxy.accepted > accepted)
+        await asyncio.sleep(answers * proxy.delay)
+        proxy.cut()
+        proxy.delay = 0
+        await eventually(lambda: instance.heartbeat().connected)
+        async with publisher("127.0.0.1", broker.port) as mqtt:
+            await mqtt.publish(f"{topic}/a", b"", qos=1)
+            await eventually(lambda: received(instance) == 1)
+
+
 async def test_without_nats_it_starts_on_its_last_known_good_and_converges_later(
     own_nats: Nats, mosquitto: Broker, topic: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
