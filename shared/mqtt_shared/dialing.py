@@ -52,7 +52,8 @@ class Link:
         self._out = bytearray()
         self._handed = b""
         self._position = 0
-        self._pending = sock.pending if isinstance(sock, ssl.SSLSocket) else int
+        self._secure = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._error: OSError | None = None
         self.lingers = False
         """`close` ends our side only; `drain` then waits for the broker's."""
 
@@ -66,8 +67,9 @@ class Link:
             EOFError: the broker closed the connection.
             OSError: the connection is broken.
         """
+        most = max(_CHUNK_BYTES, wanted)
         try:
-            data = self._sock.recv(max(_CHUNK_BYTES, wanted))
+            data = self._records(self._secure, most) if self._secure else self._sock.recv(most)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             raise BlockingIOError from None
         if not data:
@@ -78,10 +80,27 @@ class Link:
             self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         return data
 
+    def _records(self, sock: ssl.SSLSocket, most: int) -> bytes:
+        """Of one or more TLS records: a call brings no more than one, and brokers that send each packet in
+        one of its own would be read at one message per turn of the loop.
+        """
+        if self._error:
+            raise self._error
+        data = sock.recv(most)
+        try:
+            while data and len(data) < most and (more := sock.recv(most - len(data))):
+                data += more
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as error:
+            # First what came before it.
+            self._error = error
+        return data
+
     @property
     def has_more(self) -> bool:
-        """Are there bytes that the event loop does not know of?"""
-        return self._pending() > 0
+        """Is there something that the event loop does not know of?"""
+        return self._secure is not None and (self._error is not None or self._secure.pending() > 0)
 
     # To the broker
 
@@ -175,8 +194,8 @@ class Link:
         about = dict[str, str]()
         with contextlib.suppress(OSError):
             about["address"] = str(self._sock.getpeername()[0])
-        if isinstance(self._sock, ssl.SSLSocket):
-            about["tls_version"] = self._sock.version() or ""
+        if self._secure:
+            about["tls_version"] = self._secure.version() or ""
         return about
 
 

@@ -489,6 +489,27 @@ async def test_tls_with_a_trusted_certificate(
         await one.subscribe({"a": 0})
 
 
+async def test_messages_in_tls_records_of_their_own_are_read_many_at_a_time(
+    secure: Callable[..., Mosquitto], topic: str
+) -> None:
+    """Or a loop with much to do takes them, and the answer behind them, at one each turn."""
+    inbox, witness, turns = Inbox(), Inbox(), 0
+    options: dict[str, Any] = {"host": "localhost", "use_tls": True, "verify_cert": False}
+    server = secure()
+    async with opened(server, inbox, **options) as one, opened(server, witness, **options) as other:
+        await one.subscribe({topic: 0})
+        await other.subscribe({topic: 0})
+        one.pause()
+        await asyncio.gather(*(other.publish(topic, b"") for _ in range(100)))
+        await eventually(lambda: len(witness.messages) == 100)
+        one.resume()
+        while len(inbox.messages) < 100 and turns < 1_000:
+            await asyncio.sleep(0)
+            turns += 1
+    assert len(inbox.messages) == 100
+    assert turns < 10
+
+
 @pytest.mark.parametrize(
     ("certificate", "error"),
     [
