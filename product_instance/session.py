@@ -108,6 +108,7 @@ class _Link:
         if not filters:
             return
         self.possible |= filters.keys()
+        self._doubt(filters)
         await self._note()
         granted = await self.connection.subscribe(filters)
         self.granted |= filters
@@ -122,11 +123,17 @@ class _Link:
             ConnectionLostError
         """
         gone = list(filters)
+        if not gone:
+            return
+        self._doubt(gone)
         await self.connection.unsubscribe(gone)
         self.possible.difference_update(gone)
-        for topic in gone:
-            self.granted.pop(topic, None)
         await self._note()
+
+    def _doubt(self, filters: Iterable[str]) -> None:
+        """From the packet on until its answer nobody knows how they stand."""
+        for topic in filters:
+            self.granted.pop(topic, None)
 
     async def _note(self) -> None:
         if self._leftovers:
@@ -350,9 +357,10 @@ class Session:
             self._link, self._past = None, old
             self._link = await self._open(wanted, old.connection.client_id)
         except BaseException:
-            old.feed.release_acks()
             was_taken_over = self._past is not old and old.is_at(wanted)
             if old.connection.is_open and not was_taken_over:
+                # Otherwise nobody would read them: the next connection acknowledges.
+                old.feed.release_acks()
                 self._link, self._past = old, None
             raise
         await self._end(old)
@@ -564,10 +572,7 @@ class Session:
         kept = set(self._stood_in(link).filters if here else ())
         with contextlib.suppress(ConnectionLostError):
             await link.unsubscribe(link.possible - kept)
-        former = past.granted if past and past.is_at(link.configuration) else {}
-        # A QoS that was asked for may or may not be in force.
-        asked = link.configuration.target.filters
-        link.granted = {f: qos for f, qos in former.items() if f in kept and asked.get(f, qos) == qos}
+        link.granted = {f: qos for f, qos in link.granted.items() if f in kept}
         link.possible |= kept | (past.possible if past else set())
         self._past = link
 

@@ -53,7 +53,7 @@ class Link:
         self._handed = b""
         self._position = 0
         self._secure = sock if isinstance(sock, ssl.SSLSocket) else None
-        self._error: OSError | None = None
+        self._error: OSError | EOFError | None = None
         self.lingers = False
         """`close` ends our side only; `drain` then waits for the broker's."""
 
@@ -86,16 +86,21 @@ class Link:
         """
         if self._error:
             raise self._error
-        data = sock.recv(most)
+        pieces = [sock.recv(most)]
+        size = len(pieces[0])
         try:
-            while data and len(data) < most and (more := sock.recv(most - len(data))):
-                data += more
+            while pieces[-1] and size < _CHUNK_BYTES:
+                pieces.append(sock.recv(_CHUNK_BYTES - size))
+                size += len(pieces[-1])
+            if size and not pieces[-1]:
+                # Only once: the event loop may not hear of it again.
+                self._error = EOFError("the broker closed the connection")
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except OSError as error:
             # First what came before it.
             self._error = error
-        return data
+        return b"".join(pieces)
 
     @property
     def has_more(self) -> bool:

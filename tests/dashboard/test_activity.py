@@ -162,7 +162,7 @@ async def test_what_comes_from_outside_is_text(desk: Desk, mosquitto: Broker) ->
     await page.reload()
     await expect(_events(page).filter(has_text=HOSTILE)).to_have_count(3)
     assert await page.locator("main img:not([role])").count() == 0
-    assert await page.title() == "shop · MQTT control plane"
+    await expect(page).to_have_title("shop · MQTT control plane")
     await look_at(page, "activity-hostile")
 
 
