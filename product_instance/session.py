@@ -572,7 +572,6 @@ class Session:
         kept = set(self._stood_in(link).filters if here else ())
         with contextlib.suppress(ConnectionLostError):
             await link.unsubscribe(link.possible - kept)
-        link.granted = {f: qos for f, qos in link.granted.items() if f in kept}
         link.possible |= kept | (past.possible if past else set())
         self._past = link
 

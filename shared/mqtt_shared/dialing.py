@@ -60,16 +60,15 @@ class Link:
     # From the broker
 
     def read(self, wanted: int = 0) -> bytes:
-        """What has come, up to a chunk or the `wanted` bytes.
+        """What has come, up to a chunk or, without TLS, the `wanted` bytes.
 
         Raises:
             BlockingIOError: nothing to read now.
             EOFError: the broker closed the connection.
             OSError: the connection is broken.
         """
-        most = max(_CHUNK_BYTES, wanted)
         try:
-            data = self._records(self._secure, most) if self._secure else self._sock.recv(most)
+            data = self._records(self._secure) if self._secure else self._sock.recv(max(_CHUNK_BYTES, wanted))
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             raise BlockingIOError from None
         if not data:
@@ -80,13 +79,13 @@ class Link:
             self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         return data
 
-    def _records(self, sock: ssl.SSLSocket, most: int) -> bytes:
-        """Of one or more TLS records: a call brings no more than one, and brokers that send each packet in
-        one of its own would be read at one message per turn of the loop.
+    def _records(self, sock: ssl.SSLSocket) -> bytes:
+        """Up to a chunk of one or more TLS records: a call brings no more than one, and brokers that send
+        each packet in one of its own would be read at one message per turn of the loop.
         """
         if self._error:
             raise self._error
-        pieces = [sock.recv(most)]
+        pieces = [sock.recv(_CHUNK_BYTES)]
         size = len(pieces[0])
         try:
             while pieces[-1] and size < _CHUNK_BYTES:
